@@ -1,0 +1,62 @@
+"""Runs the Python in README.md and docs/, each page from top to bottom, `await` included."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import signal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+from vectis.core.default import use_hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+# Whoever runs the tests in the background may ignore SIGINT, and processes inherit that: those
+# that the tests start would then not hear of a Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def evaluate(example: Example) -> None:
+    """Run a block in its page's namespace."""
+    source = "\n" * (example.line + example.parsed.line_offset - 1) + example.parsed
+    code = compile(source, example.path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    result = eval(code, example.namespace)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+@pytest.fixture
+def fresh_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run a page in an empty folder with a default hub of its own."""
+    monkeypatch.chdir(tmp_path)
+    before = use_hub(None)
+    yield
+    use_hub(before)
+
+
+def names(namespace: dict[str, Any]) -> None:
+    """Give a page what its application would have."""
+    namespace |= {
+        "__name__": "documentation",
+        "current_user": SimpleNamespace(id=3),
+        "mail_server_is_up": lambda: True,
+        "order": SimpleNamespace(id=7, grand_total="12.50"),
+        "product": SimpleNamespace(id=1, name="Milk"),
+    }
+
+
+pytest_collect_file = Sybil(
+    parsers=[CodeBlockParser(language="python", evaluator=evaluate)],
+    patterns=["README.md", "docs/*.md"],
+    setup=names,
+    fixtures=["fresh_hub"],
+).pytest()

@@ -1,0 +1,46 @@
+"""How far the worker has committed, asked from outside, to kill it at a telling moment.
+
+A consumer in the worker's group may ask for every committed offset. This one reads nothing but the
+dead-letter topic, which the worker does not, so that it takes no partition away from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vectis_commerce.demo.letters import TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vectis.core import Hub
+    from vectis.core.message import TopicPartition
+
+__all__ = ["Commits"]
+
+
+class Commits:
+    """The committed offsets of the worker's group.
+
+    Args:
+        hub: Its config names the group, its transport has the offsets.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        _, self._consumer = hub.consumer((TOPIC,), hub.consumer_settings.group or "")
+        self._started = False
+
+    async def count(self, partitions: Iterable[TopicPartition]) -> int:
+        """Return how many messages of these partitions are committed: they do not come again."""
+        if not self._started:
+            self._started = True
+            await self._consumer.start(on_assigned=_nothing, on_revoked=_nothing)
+        return sum([await self._consumer.committed(where) or 0 for where in partitions])
+
+    async def close(self) -> None:
+        """Leave the group."""
+        await self._consumer.close()
+
+
+async def _nothing(partitions: frozenset[TopicPartition]) -> None:
+    """It only asks."""

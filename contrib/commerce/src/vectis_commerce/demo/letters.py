@@ -1,0 +1,152 @@
+"""Reading the dead letters of the demo, without taking them away from whoever replays them.
+
+In the folder of a demo `python -m vectis_commerce.demo.letters` prints them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import attrs
+
+from vectis.core.dead_letter import topic_of
+from vectis_commerce.events import ORDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vectis.core import Hub
+    from vectis.core.message import Delivery, TopicPartition
+
+__all__ = ["MODULE", "TOPIC", "Letter", "count", "main", "read_letters"]
+
+MODULE = "vectis_commerce.demo.letters"
+"""What `python -m` prints the letters with, in the folder of the demo."""
+
+TOPIC = topic_of(ORDERS)
+
+_PREVIEW = 20  # bytes
+_GROUP = "demo-reader"  # its own, and it commits nothing: the letters wait on for a replay
+
+
+@attrs.frozen
+class Letter:
+    """One record that was set aside, once or, after a kill, again.
+
+    Args:
+        place: Where the record was, `topic/partition@offset`.
+        kept: Where its letters are, one for each time that it was set aside.
+        error: Why it was set aside.
+        size: How many bytes the record has.
+        preview: Its first bytes, in hexadecimal.
+        text: The same as text, with a dot for what cannot be printed.
+        value: All its bytes.
+    """
+
+    place: str
+    kept: tuple[str, ...]
+    error: str
+    size: int
+    preview: str
+    text: str
+    value: bytes = attrs.field(repr=False)
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """What there is to show of it, in words."""
+        kept = ", ".join(self.kept)
+        times = f", set aside {len(self.kept)} times" if len(self.kept) > 1 else ""
+        return (
+            ("record", f"{self.place}, {self.size:,} bytes"),
+            ("why", self.error.removeprefix(f"{self.place}: ")),
+            ("bytes", self.preview),
+            ("text", self.text),
+            ("kept as", f"{kept}{times}, with its reason in the headers"),
+        )
+
+
+async def read_letters(hub: Hub, *, within: float) -> tuple[Letter, ...]:
+    """Return the letters, those of one record together: after a kill it may be set aside again.
+
+    Args:
+        hub: The hub whose transport has them.
+        within: Seconds to wait for the first one; without any the answer is empty.
+    """
+    _, consumer = hub.consumer((TOPIC,), _GROUP)
+    found: dict[str, Letter] = {}
+    deadline = monotonic() + within
+    try:
+        await consumer.start(on_assigned=_nothing, on_revoked=_nothing)
+        while True:
+            deliveries = await consumer.fetch(max_records=100, timeout=0.2)
+            for delivery in deliveries:
+                letter = _letter(delivery)
+                before = found.get(letter.place)
+                kept = (*before.kept, *letter.kept) if before else letter.kept
+                found[letter.place] = attrs.evolve(letter, kept=kept)
+            if not deliveries and (found or monotonic() > deadline):
+                return tuple(found.values())
+    finally:
+        await consumer.close()
+
+
+async def _nothing(partitions: frozenset[TopicPartition]) -> None:
+    """Partitions come and go, and there is nothing to commit."""
+
+
+def _letter(delivery: Delivery) -> Letter:
+    said = {name: value.decode(errors="replace") for name, value in delivery.headers}
+    where = [said.get(f"vectis_dlq_{part}", "?") for part in ("topic", "partition", "offset")]
+    value = delivery.value or b""
+    start = value[:_PREVIEW]
+    return Letter(
+        place=f"{where[0]}/{where[1]}@{where[2]}",
+        kept=(delivery.place,),
+        error=said.get("vectis_dlq_error", "?"),
+        size=len(value),
+        preview=f"{start.hex(' ')}{' …' if len(value) > len(start) else ''}",
+        text="".join(chr(byte) if 32 <= byte < 127 else "." for byte in start),
+        value=value,
+    )
+
+
+def count(letters: Sequence[Letter]) -> str:
+    """Say how many records were set aside, and how often when that is more.
+
+    Example:
+        >>> from vectis_commerce.demo.letters import count
+        >>> count(())
+        '0 records'
+    """
+    times = sum(len(letter.kept) for letter in letters)
+    records = "1 record" if len(letters) == 1 else f"{len(letters):,} records"
+    return records + (f", set aside {times:,} times in all" if times > len(letters) else "")
+
+
+def main() -> int:
+    """Print the letters of the demo in whose folder this runs; return the exit code."""
+    from vectis.core import Hub
+    from vectis.core.exceptions import VectisError
+
+    async def read() -> tuple[Letter, ...]:
+        async with Hub() as hub:
+            return await read_letters(hub, within=0)
+
+    try:
+        letters = asyncio.run(read())
+    except VectisError as error:
+        print(f"{error}\nRun this in the folder of a demo, such as vectis-demo.", file=sys.stderr)
+        return 2
+    print(f"{TOPIC}: {count(letters)}")
+    for letter in letters:
+        print()
+        for name, text in letter.rows:
+            print(f"{name:<8}  {text}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The worker of the demo: `python -m vectis.core.events.consumer` as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from vectis_commerce.demo import leash
+from vectis_commerce.demo.folder import CONSUMER
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+    from vectis_commerce.demo.folder import Folder
+
+__all__ = ["PLUGINS", "WorkerDied", "WorkerProcess"]
+
+PLUGINS = ("bus", "commerce", "sqlite")
+"""The installed plugins that the demo uses; what else is installed cannot change what it shows."""
+
+_END_WITHIN = 40.0  # seconds; the worker's own limit for draining is 25
+_LAST_LINES = 15
+
+
+class WorkerDied(Exception):
+    """The worker ended when it should not have; the message has the end of its log."""
+
+
+class WorkerProcess:
+    """Starts, kills and ends the worker.
+
+    Args:
+        folder: Where it works.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start it; it reads on where the one before had committed."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("VECTIS_")}
+        environment["VECTIS_PLUGINS_ENABLE"] = ",".join(PLUGINS)
+        environment["VECTIS_CONSUMER_MODULES"] = CONSUMER  # it emits nothing
+        environment[leash.VARIABLE] = "1"
+        with self._folder.worker_log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "vectis.core.events.consumer",
+                cwd=self._folder.path,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+
+    def check(self) -> None:
+        """Raise when it is not running any more.
+
+        Raises:
+            WorkerDied: It ended by itself.
+        """
+        if self._process is not None and self._process.returncode is not None:
+            raise self._died(f"ended by itself with exit code {self._process.returncode}")
+
+    async def kill(self) -> None:
+        """Kill it with SIGKILL: it gets no chance to commit or to say goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            await _ended(self._process)
+
+    async def stop(self) -> None:
+        """Ask it to finish what it began, and wait for its end.
+
+        Raises:
+            WorkerDied: It left something unfinished, or did not end in time.
+        """
+        process = self._process
+        if process is None:
+            return
+        self.check()
+        process.terminate()
+        try:
+            async with asyncio.timeout(_END_WITHIN):
+                code = await _ended(process)
+        except TimeoutError:
+            raise self._died(f"did not end within {_END_WITHIN:g} s of SIGTERM") from None
+        if code != 0:
+            raise self._died(f"left work unfinished after SIGTERM, exit code {code}")
+
+    async def end(self) -> None:
+        """Make sure that it is gone, whatever happened before."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+
+    def _died(self, how: str) -> WorkerDied:
+        log = self._folder.worker_log
+        return WorkerDied(f"the worker {how}; the end of {log}:\n{self.last_lines()}")
+
+    def last_lines(self) -> str:
+        """Return the end of what it said."""
+        text = self._folder.worker_log.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines()[-_LAST_LINES:]
+        return "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
+
+
+async def _ended(process: Process) -> int:
+    """Wait for the end, and let go of the pipe that held the worker."""
+    code = await process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    return code

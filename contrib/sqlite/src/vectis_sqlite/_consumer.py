@@ -1,0 +1,288 @@
+"""One member of a consumer group, as the worker sees it: positions, pauses, callbacks.
+
+Everything here runs on the event loop and touches no file: the thread in `_reader` reads, the one
+in `_writer` commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+
+from vectis.core.exceptions import LeaseLost, TransportError
+from vectis_sqlite._doorbell import Doorbell
+from vectis_sqlite._groups import (
+    Lease,
+    Membership,
+    Standing,
+    commit,
+    committed_offset,
+    leave,
+    take_part,
+)
+from vectis_sqlite._reader import Fetch, Found, Reader
+from vectis_sqlite._records import remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from sqlite3 import Connection
+
+    from vectis.core.message import Delivery, TopicPartition
+    from vectis.core.transport import Assigned
+    from vectis_sqlite._records import Topics
+    from vectis_sqlite._writer import Writer
+
+__all__ = ["SqliteConsumer"]
+
+logger = logging.getLogger("vectis.sqlite")
+
+
+@attrs.define(eq=False)
+class _Held:
+    """A partition that this member holds, and the offset it reads next."""
+
+    lease: Lease
+    position: int
+
+
+class SqliteConsumer:
+    """A consumer of the SQLite transport. See `vectis.core.transport.Consumer` for the contract.
+
+    Args:
+        open_writer: Gives the writer of the file, in use until released.
+        who: The group, the topics and the lease.
+    """
+
+    def __init__(self, open_writer: Callable[[], Writer], who: Membership) -> None:
+        self._open_writer = open_writer
+        self._who = who
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._callbacks: tuple[Assigned, Assigned] | None = None
+        self._standing: Standing | None = None
+        self._held: dict[TopicPartition, _Held] = {}
+        self._paused: set[TopicPartition] = set()
+        self._closed = False
+
+    @property
+    def group(self) -> str:
+        """The consumer group's name."""
+        return self._who.group
+
+    async def start(self, *, on_assigned: Assigned, on_revoked: Assigned) -> None:
+        """Join the group."""
+        if self._closed or self._writer is not None:
+            raise TransportError(
+                f"group {self._who.group!r}: a consumer starts once; make a new one"
+            )
+        self._callbacks = (on_assigned, on_revoked)
+        self._writer = writer = self._open_writer()
+        doorbell = Doorbell(writer.path)
+
+        def join(connection: Connection, topics: Topics) -> Standing:
+            doorbell.open()  # here, where the file is there: the bell is for whoever may write it
+            now = time.monotonic()
+            return take_part(connection, topics, self._who, None, now=now, bell=doorbell.name)
+
+        try:
+            standing = await writer.run(join)
+        except BaseException:
+            self._writer = None
+            writer.release().add_done_callback(lambda _: doorbell.close())
+            raise
+        self._reader = Reader(writer, self._who, standing, doorbell)
+
+    async def fetch(self, *, max_records: int, timeout: float) -> list[Delivery]:
+        """Return up to `max_records` deliveries, or none after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            standing = await self._settle()
+            request = Fetch(
+                wanted=[
+                    (where, held.lease.partition, held.position)
+                    for where, held in self._held.items()
+                    if where not in self._paused
+                ],
+                max_records=max_records,
+                deadline=deadline,
+                standing=standing,
+                future=asyncio.get_running_loop().create_future(),
+            )
+            answer = await self._running.fetch(request)
+            if answer is None:
+                continue
+            deliveries = self._accept(answer)
+            if deliveries or time.monotonic() >= deadline:
+                return deliveries
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the offsets durably, each under the lease it was read with."""
+        reader, writer = self._running, self._writer
+        assert writer is not None, "a running consumer has its writer"
+        held = [
+            (where, self._held[where].lease, offset)
+            for where, offset in offsets.items()
+            if where in self._held
+        ]
+        lost = [where for where in offsets if where not in self._held]
+        if held:
+            group = reader.standing.group
+            lost += await writer.run(lambda connection, _: commit(connection, group, held))
+        if lost:
+            raise LeaseLost(
+                f"group {self._who.group!r}: {', '.join(map(str, sorted(lost)))} went to another "
+                "member, nothing was stored for it; what was not committed is delivered again there"
+            )
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Make `offset` the next one to be fetched."""
+        if partition not in self._held:
+            raise TransportError(
+                f"group {self._who.group!r}: {partition} is not assigned to this consumer; "
+                "seek in `on_assigned` or later"
+            )
+        held = self._held[partition]
+        held.position = max(offset, 0)
+        self._running.moved(held.lease.partition)
+        self._running.interrupt()
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return the group's committed offset, or None."""
+        return await self._running.call(partial(committed_offset, self._who.group, partition))
+
+    async def lag(self) -> Mapping[TopicPartition, int]:
+        """Return how many deliveries lie behind the fetch position of each partition."""
+        positions = {
+            where: (held.lease.partition, held.position) for where, held in self._held.items()
+        }
+        return await self._running.call(
+            lambda connection: {
+                where: remaining(connection, id, position)
+                for where, (id, position) in positions.items()
+            }
+        )
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Leave these out of `fetch` until `resume`."""
+        self._paused.update(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetch from these again."""
+        self._paused.difference_update(partitions)
+        if self._reader is not None:
+            self._reader.interrupt()
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Return the partitions held now."""
+        return frozenset(self._held)
+
+    async def close(self) -> None:
+        """Leave the group at once. No callback is called."""
+        self._closed = True
+        self._held.clear()
+        reader, self._reader = self._reader, None
+        writer, self._writer = self._writer, None
+        if reader is None or writer is None or reader.inherited:
+            return
+        await asyncio.wrap_future(reader.stop())
+        standing = reader.standing
+        try:
+            await writer.run(
+                lambda connection, _: leave(connection, standing.group, standing.member)
+            )
+        except TransportError as error:
+            logger.warning(
+                "group %r: could not say that a member left, its partitions are free in %g s: %s",
+                self._who.group,
+                self._who.lease,
+                error,
+            )
+        finally:
+            await asyncio.wait([asyncio.wrap_future(writer.release())])
+
+    @property
+    def _running(self) -> Reader:
+        if self._reader is None:
+            raise TransportError(
+                f"this consumer of group {self._who.group!r} is not running: "
+                "`await start(...)` it first"
+            )
+        self._reader.check()
+        return self._reader
+
+    async def _settle(self) -> Standing:
+        """Bring what is held in line with the standing in the group, awaiting the callbacks."""
+        reader = self._running
+        assert self._callbacks is not None, "a running consumer has its callbacks"
+        on_assigned, on_revoked = self._callbacks
+        while self._standing is None or self._standing != reader.standing:
+            standing = reader.standing
+            gone = frozenset(
+                where
+                for where, held in self._held.items()
+                if where in standing.leaving or standing.held.get(where) != held.lease
+            )
+            if gone:
+                await on_revoked(gone)
+            if gone or standing.leaving:
+                await self._let_go(reader, gone, standing)
+                continue
+            new = frozenset(standing.held.keys() - self._held.keys())
+            for where in new:
+                lease = standing.held[where]
+                self._held[where] = _Held(lease, lease.committed or 0)
+                reader.moved(lease.partition)
+            try:
+                if new:
+                    await on_assigned(new)
+            except BaseException:  # nobody knows of them: assign them again next time
+                for where in new:
+                    self._held.pop(where, None)
+                raise
+            self._standing = standing
+        return self._standing
+
+    async def _let_go(
+        self, reader: Reader, gone: frozenset[TopicPartition], standing: Standing
+    ) -> None:
+        for where in gone:
+            self._held.pop(where, None)
+            self._paused.discard(where)
+        leases = [standing.held[where] for where in standing.leaving]
+        if leases:
+            await reader.release(leases)
+
+    def _accept(self, answer: Sequence[Found]) -> list[Delivery]:
+        """Move the positions on, leaving out what was paused, sought or lost meanwhile."""
+        accepted: list[Delivery] = []
+        for found in answer:
+            where, wanted, offset, deliveries = found
+            held = self._held.get(where)
+            if held is None or where in self._paused or held.position != wanted:
+                continue
+            if offset != wanted and wanted > 0:
+                self._report(found)
+            held.position = deliveries[-1].offset + 1 if deliveries else offset
+            self._held[where] = self._held.pop(where)  # to the end: the others come first next time
+            accepted += deliveries
+        return accepted
+
+    def _report(self, found: Found) -> None:
+        where, wanted, offset, _ = found
+        if offset > wanted:
+            why = "retention deleted what was not read yet, see [sqlite] retention_age and _bytes"
+        else:
+            why = "the partition ends there, so another file took the place of the one read before"
+        logger.error(
+            "group %r: %s has no offset %d, reading goes on at %d: %s",
+            self._who.group,
+            where,
+            wanted,
+            offset,
+            why,
+        )

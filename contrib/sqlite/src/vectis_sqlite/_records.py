@@ -1,0 +1,251 @@
+"""Appending records to the log and reading them back: plain functions over a connection."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from itertools import count
+from struct import Struct
+from typing import TYPE_CHECKING
+
+import orjson
+
+from vectis.core.exceptions import PublishError
+from vectis.core.message import Delivery, Headers, Message, Receipt, TopicPartition
+from vectis.core.partition import partition_of
+from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from sqlite3 import Connection
+
+__all__ = [
+    "FETCH_BYTES",
+    "Row",
+    "Topics",
+    "append",
+    "first_offset",
+    "in_range",
+    "read",
+    "remaining",
+    "row_of",
+]
+
+FETCH_BYTES = 8 * 1024 * 1024
+"""A fetch stops after the record that takes it over this many bytes."""
+
+LARGEST = 900_000_000  # bytes; SQLite refuses a row over 1,000,000,000
+
+# A plain tuple: a class of its own costs four times as much, and there is one a message.
+Row = tuple[str, bytes | None, bytes | None, bytes, int]
+"""A message in the form that is stored: topic, key, value, packed headers, and their bytes."""
+
+
+def row_of(message: Message) -> Row:
+    """Return the row of a message.
+
+    Raises:
+        PublishError: A message that could not be read back as it was; `rejected`.
+    """
+    key, value = message.key, message.value
+    if not message.topic:
+        raise _refused(message, "the topic has no name")
+    size = RECORD_BYTES
+    if key is not None:
+        if not isinstance(key, bytes):
+            raise _refused(message, f"the key must be bytes or None, not {type(key).__name__}")
+        size += len(key)
+    if value is not None:
+        if not isinstance(value, bytes):
+            raise _refused(message, f"the value must be bytes or None, not {type(value).__name__}")
+        size += len(value)
+    try:
+        headers = _pack(message.headers)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
+    size += len(headers)
+    if size > LARGEST:
+        raise _refused(message, f"{message.size:,} bytes are more than a SQLite row can hold")
+    return message.topic, key, value, headers, size
+
+
+def _refused(message: Message, why: str) -> PublishError:
+    return PublishError(f"message for topic {message.topic!r}: {why}", fate="rejected")
+
+
+# Most messages of a topic look alike, so the line about their headers is made and read once: JSON
+# for each of them costs more than storing it.
+_ALIKE = 1024
+
+
+def _pack(headers: Headers) -> bytes:
+    """Return names and lengths as one line of JSON, followed by the bytes of all values."""
+    if not headers:
+        return b""
+    names, values = zip(*headers, strict=True)
+    return _line(names, tuple(map(len, values))) + b"".join(values)
+
+
+@lru_cache(maxsize=_ALIKE)
+def _line(names: tuple[str, ...], lengths: tuple[int, ...]) -> bytes:
+    "".join(names)  # a name that is no string would come back as something else
+    return orjson.dumps((names, lengths)) + b"\n"
+
+
+def _unpack(packed: bytes) -> Headers:
+    if not packed:
+        return ()
+    values = packed.index(b"\n") + 1
+    names, split = _layout(packed[:values])
+    return tuple(zip(names, split(packed, values), strict=True))
+
+
+@lru_cache(maxsize=_ALIKE)
+def _layout(line: bytes) -> tuple[list[str], Callable[[bytes, int], tuple[bytes, ...]]]:
+    names, lengths = orjson.loads(line)
+    return names, Struct("".join([f"{length}s" for length in lengths])).unpack_from
+
+
+class Topics:
+    """The topics of one open file, made on first use; forget it when a transaction fails.
+
+    Args:
+        partitions: How many partitions a new topic gets.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._known: dict[str, list[int]] = {}
+        self._ends: dict[int, int] = {}
+        self._connection: Connection | None = None
+        self._version = -1
+        self._turn = count()
+
+    def ids(self, connection: Connection, topic: str) -> list[int]:
+        """Return the ids of a topic's partitions, by number; within a writing transaction."""
+        if self._connection is not connection:  # opened anew: it may be another file
+            self._connection = connection
+            self._known.clear()
+            self._ends.clear()
+        ids = self._known.get(topic)
+        if ids is None:
+            ids = self._known[topic] = self._find_or_make(connection, topic)
+        return ids
+
+    def ends(self, connection: Connection) -> dict[int, int]:
+        """Return the next offset of partitions, to be kept up by whoever appends.
+
+        Only those are in it that nobody else can have moved; within a writing transaction.
+        """
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version or self._connection is not connection:
+            self._version = version
+            self._ends.clear()
+        return self._ends
+
+    def turn(self) -> int:
+        """Return a number for a message without a key, which goes to each partition in turn."""
+        return next(self._turn)
+
+    def _find_or_make(self, connection: Connection, topic: str) -> list[int]:
+        made = connection.execute(
+            "INSERT INTO topics (name) VALUES (?) ON CONFLICT DO NOTHING", (topic,)
+        )
+        if made.rowcount:
+            connection.executemany(
+                "INSERT INTO partitions (topic, number) VALUES (?, ?)",
+                [(made.lastrowid, number) for number in range(self._partitions)],
+            )
+        found = connection.execute(
+            "SELECT partitions.id FROM partitions JOIN topics ON topics.id = partitions.topic "
+            "WHERE topics.name = ? ORDER BY partitions.number",
+            (topic,),
+        )
+        return [id for (id,) in found.fetchall()]
+
+
+def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[Receipt]:
+    """Append rows within a transaction, and return their receipts, good once it is committed."""
+    now = time.time_ns() // 1_000_000
+    ends = topics.ends(connection)
+    grown: dict[int, int] = {}
+    records = []
+    receipts = []
+    last = ""
+    ids: list[int] = []
+    for topic, key, value, headers, size in rows:
+        if topic != last:  # most rows of a batch have the topic of the one before
+            last, ids = topic, topics.ids(connection, topic)
+        number = topics.turn() % len(ids) if key is None else partition_of(key, len(ids))
+        partition = ids[number]
+        if partition in grown:
+            grown[partition] += size
+            offset = ends[partition]
+        else:
+            grown[partition] = size
+            offset = ends[partition] if partition in ends else _end(connection, partition)
+        ends[partition] = offset + 1
+        records.append((partition << OFFSET_BITS | offset, key, value, headers, now))
+        receipts.append(Receipt(topic, number, offset, "", "sqlite"))
+    connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", records)
+    connection.executemany(
+        "UPDATE partitions SET next_offset = ?, bytes = bytes + ? WHERE id = ?",
+        [(ends[partition], size, partition) for partition, size in grown.items()],
+    )
+    return receipts
+
+
+def read(
+    connection: Connection, where: TopicPartition, id: int, offset: int, limit: int, size: int
+) -> tuple[list[Delivery], int]:
+    """Return up to `limit` deliveries from an offset on, and how many bytes they took.
+
+    It stops after the delivery that takes it to `size` bytes. No cursor stays open: one would stop
+    checkpoints, and the file beside would grow.
+    """
+    topic, number = where
+    first = id << OFFSET_BITS
+    deliveries: list[Delivery] = []
+    taken = 0
+    cursor = connection.execute(
+        "SELECT place, key, value, headers, timestamp FROM log "
+        "WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
+        (first + offset, first + (1 << OFFSET_BITS) - 1, limit),
+    )
+    try:
+        for place, key, value, headers, timestamp in cursor:
+            deliveries.append(
+                Delivery(topic, number, place - first, key, value, _unpack(headers), timestamp)
+            )
+            taken += len(headers) + len(key or b"") + len(value or b"")
+            if taken >= size:
+                break
+    finally:
+        cursor.close()
+    return deliveries, taken
+
+
+def in_range(connection: Connection, id: int, offset: int) -> int:
+    """Return the offset, or the nearest one that is kept or comes next when it is out of range."""
+    end = _end(connection, id)
+    return min(max(offset, first_offset(connection, id)), end)
+
+
+def first_offset(connection: Connection, id: int) -> int:
+    """Return the offset of the first record kept, or that of the next one when there is none."""
+    first = id << OFFSET_BITS
+    (place,) = connection.execute(
+        "SELECT min(place) FROM log WHERE place BETWEEN ? AND ?",
+        (first, first + (1 << OFFSET_BITS) - 1),
+    ).fetchone()
+    return _end(connection, id) if place is None else int(place) - first
+
+
+def _end(connection: Connection, id: int) -> int:
+    (end,) = connection.execute("SELECT next_offset FROM partitions WHERE id = ?", (id,)).fetchone()
+    return int(end)
+
+
+def remaining(connection: Connection, id: int, position: int) -> int:
+    """Return how many records lie at or behind a position."""
+    return _end(connection, id) - max(position, first_offset(connection, id))

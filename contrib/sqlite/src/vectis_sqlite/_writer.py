@@ -1,0 +1,253 @@
+"""The one thread of a process that writes to a file: everybody who waits shares a transaction.
+
+A transaction that reaches the disk costs the same for one message as for a thousand. While one is
+being written the next ones queue up, and go together. Whoever asked is answered after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vectis_sqlite._database import Database
+from vectis_sqlite._doorbell import Ringer, bells_folder
+from vectis_sqlite._faults import Fault, explain
+from vectis_sqlite._jobs import Job, Work, answers_of, resolve
+from vectis_sqlite._news import Bells
+from vectis_sqlite._records import Row, Topics, append
+from vectis_sqlite._upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vectis.core.message import Receipt
+    from vectis_sqlite._watch import Watch
+    from vectis_sqlite.settings import SqliteSettings
+
+__all__ = ["Writer", "writer_for"]
+
+T = TypeVar("T")
+
+BATCH_ROWS = 5_000
+BATCH_BYTES = 16 * 1024 * 1024
+
+
+class Writer:
+    """A queue and the thread that empties it into the file.
+
+    Args:
+        path: The file.
+        settings: How to open it.
+    """
+
+    def __init__(self, path: Path, settings: SqliteSettings) -> None:
+        self.path = path
+        self.settings = settings
+        self.process = os.getpid()
+        self.users = 0
+        self.listeners: set[Watch] = set()
+        self._queue: deque[Job] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._stopped: Future[None] = Future()
+        self._topics = Topics(settings.partitions)
+        self._bells = Bells()
+        self._ringer = Ringer(bells_folder(path))
+        self._upkeep = Upkeep(path, settings)
+        thread = threading.Thread(target=self._run, name=f"vectis-sqlite {path.name}", daemon=True)
+        thread.start()
+
+    def publish(self, row: Row) -> asyncio.Future[Receipt]:
+        """Queue a row; the future of the running loop gets its receipt, or a `PublishError`."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._submit(Job(future, rows=(row,), single=True))
+        return future
+
+    def publish_many(self, rows: Sequence[Row]) -> asyncio.Future[list[Receipt]]:
+        """Queue rows that succeed or fail together."""
+        future: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        self._submit(Job(future, rows=rows))
+        return future
+
+    def run(self, work: Work[T]) -> asyncio.Future[T]:
+        """Queue work for the next transaction; the future belongs to the running loop."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._submit(Job(future, work=work))
+        return future
+
+    def run_from_thread(self, work: Work[T]) -> Future[T]:
+        """Queue work for the next transaction, from a thread without a loop."""
+        future: Future[T] = Future()
+        self._submit(Job(future, work=work))
+        return future
+
+    def release(self) -> Future[None]:
+        """Give up one use; the last one ends the thread, after the queue is empty.
+
+        Returns:
+            A future that is done when the file is closed or, while others use it, when what was
+            queued before is written.
+        """
+        with _registry.lock:
+            self.users -= 1
+            if self.users == 0:
+                _registry.writers.pop((self.path, self.settings), None)
+        if self.users:
+            return self.run_from_thread(lambda connection, topics: None)
+        self._stopping = True
+        self._wake.set()
+        return self._stopped
+
+    def _submit(self, job: Job) -> None:
+        self._queue.append(job)
+        if not self._wake.is_set():
+            self._wake.set()
+        if self._stopped.done():
+            self._refuse_rest()
+
+    def _run(self) -> None:
+        database = Database(self.path, self.settings)
+        while self._queue or not self._stopping:
+            self._wake.wait(self._upkeep.pause())
+            self._wake.clear()
+            while self._plan_upkeep() or self._queue:
+                self._write(database, self._take())
+            with suppress(sqlite3.Error):  # it is for tidiness only, and is done again some time
+                if database.is_open:
+                    self._upkeep.checkpoint(database.connection)
+        self._ringer.close()
+        with suppress(sqlite3.Error):  # what was acknowledged is in the file or the -wal beside it
+            database.close()
+        self._stopped.set_result(None)
+        self._refuse_rest()
+
+    def _plan_upkeep(self) -> bool:
+        """Queue what is due, and tell whether there was something."""
+        job = None if self._stopping else self._upkeep.retention()
+        if job is not None:
+            self._queue.append(job)
+        return job is not None
+
+    def _refuse_rest(self) -> None:
+        """Answer who came in the moment between the last look at the queue and the end."""
+        while self._queue:
+            with suppress(IndexError):  # the other one of the two that call this was faster
+                job = self._queue.popleft()
+                late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
+                resolve([(job, None, job.failure(late))])
+
+    def _take(self) -> list[Job]:
+        """Return the next jobs that go into one transaction."""
+        jobs = []
+        rows = size = 0
+        while self._queue and rows < BATCH_ROWS and size < BATCH_BYTES:
+            job = self._queue.popleft()
+            jobs.append(job)
+            rows += len(job.rows)
+            for row in job.rows:
+                size += row[4]
+        return jobs
+
+    def _write(self, database: Database, jobs: Sequence[Job]) -> None:
+        try:
+            answers, bells = self._transact(database, jobs)
+        except Exception as error:
+            if isinstance(error, Fault) or len(jobs) == 1:
+                resolve([(job, None, job.failure(error)) for job in jobs])
+            else:  # one of them is at fault, and only that one shall fail
+                for job in jobs:
+                    self._write(database, [job])
+            return
+        self._tell(bells)  # first: those who are answered want the interpreter for themselves
+        resolve([(job, answer, None) for job, answer in zip(jobs, answers, strict=True)])
+        self._upkeep.wrote(rows=any(job.rows for job in jobs))
+
+    def _tell(self, bells: set[str] | None) -> None:
+        """Wake up the readers that there is news for: those of this process without a socket."""
+        if bells is None:
+            return
+        for watch in tuple(self.listeners):
+            name = watch.doorbell.name
+            if name is None or name in bells:
+                watch.ring()
+                bells.discard(name or "")
+        if bells:
+            self._ringer.ring(bells)
+
+    def _transact(
+        self, database: Database, jobs: Sequence[Job]
+    ) -> tuple[list[Any], set[str] | None]:
+        """Do the jobs in one transaction: all of it, or nothing and a `Fault`.
+
+        Returns:
+            Their answers, and the bells to ring; None when nobody waits for what was done.
+        """
+        connection = database.connection  # a Fault when it cannot be opened
+        phase = "begin"
+        try:
+            connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
+            phase = "work"
+            rows = [row for job in jobs for row in job.rows]
+            receipts = append(connection, self._topics, rows) if rows else []
+            answers = answers_of(jobs, receipts, connection, self._topics)
+            bells = self._bells.concerned(
+                connection, {row[0] for row in rows}, groups=any(job.work for job in jobs)
+            )
+            phase = "commit"
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._undo(database, connection, waits=phase == "begin")
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                raise explain(
+                    error, self.path, busy_timeout=self.settings.busy_timeout, phase=phase
+                ) from error
+            raise
+        return answers, bells
+
+    def _undo(self, database: Database, connection: sqlite3.Connection, *, waits: bool) -> None:
+        """Roll back, and open the file anew next time: it may be another one by then."""
+        self._topics = Topics(self.settings.partitions)
+        try:
+            if connection.in_transaction:  # SQLite itself rolled back after some errors
+                connection.execute("ROLLBACK")
+            if not waits:
+                database.close()
+        except sqlite3.Error:
+            database.close()
+
+
+class _Registry:
+    """The writers of this process: one for each file, shared by whoever uses it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.writers: dict[tuple[Path, SqliteSettings], Writer] = {}
+        self.inherited: list[Any] = []
+
+    def forget(self) -> None:
+        """After a fork: the threads are gone, and the parent's connections must not be closed."""
+        self.lock = threading.Lock()
+        self.inherited.append(self.writers)
+        self.writers = {}
+
+
+_registry = _Registry()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_registry.forget)
+
+
+def writer_for(path: Path, settings: SqliteSettings) -> Writer:
+    """Return the writer of a file in this process, in use once more until `release`."""
+    with _registry.lock:
+        writer = _registry.writers.get((path, settings))
+        if writer is None:
+            writer = _registry.writers[path, settings] = Writer(path, settings)
+        writer.users += 1
+        return writer

@@ -1,0 +1,208 @@
+"""The embedded transport itself: carriers and consumers over one file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+from vectis.core.exceptions import PublishError, TransportError
+from vectis.core.partition import PartitionState, TopicState
+from vectis.core.transport import Carrier
+from vectis_sqlite._consumer import SqliteConsumer
+from vectis_sqlite._database import Database
+from vectis_sqlite._faults import Fault, explain
+from vectis_sqlite._groups import Membership
+from vectis_sqlite._records import Row, first_offset, row_of
+from vectis_sqlite._writer import Writer, writer_for
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from pathlib import Path
+
+    from vectis.core.message import Message, Receipt
+    from vectis.core.transport import Consumer
+    from vectis_sqlite.settings import SqliteSettings
+
+__all__ = ["SqliteTransport"]
+
+CHUNK = 1_000
+"""Messages of one `send_many` that share a transaction, and fail together if it fails."""
+
+
+class SqliteTransport:
+    """Topics, groups and commits in one SQLite file, shared by the processes of one machine.
+
+    Making one opens nothing. It may be used from several event loops and threads, one after another
+    or at once, and in the child after a fork.
+
+    Args:
+        settings: The `[sqlite]` settings; their path must not be None.
+        config_file: The config file they came from: a relative path starts at its folder.
+
+    Example:
+        >>> import asyncio, tempfile
+        >>> from vectis.core.message import Message
+        >>> from vectis_sqlite import SqliteSettings, SqliteTransport
+        >>> async def publish(folder: str) -> int:
+        ...     transport = SqliteTransport(SqliteSettings(path=f"{folder}/events.db"))
+        ...     carrier = transport.carrier("orders")
+        ...     receipt = await carrier.send(Message("orders", b"7", b"{}"))
+        ...     await carrier.close()
+        ...     return receipt.offset
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     asyncio.run(publish(folder))
+        0
+    """
+
+    def __init__(self, settings: SqliteSettings, *, config_file: Path | None = None) -> None:
+        path = settings.file(config_file)
+        if path is None:
+            raise TransportError("the SQLite transport needs a file: set [sqlite] path")
+        self.path = path
+        self._settings = settings
+        self._writer: Writer | None = None
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def carrier(self, topic: str) -> Carrier:
+        """Return what takes messages to a topic. It makes no difference to this transport which."""
+        return Carrier(
+            send=self._send,
+            send_many=self._send_many,
+            close=self.close,
+            describe=f"SQLite file {self.path}",
+        )
+
+    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
+        """Return a new member of a group, not yet started.
+
+        Args:
+            topics: The topics it reads; each is made when it is not there yet.
+            group: The group's name.
+        """
+        return SqliteConsumer(
+            lambda: writer_for(self.path, self._settings),
+            Membership(group, tuple(topics), self._settings.lease),
+        )
+
+    async def close(self) -> None:
+        """Wait until what was sent is stored, and close the file if nobody else here uses it.
+
+        Raises:
+            TransportError: The file stayed locked; what waits goes on waiting.
+        """
+        self._after_fork()
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        seconds = 2 * self._settings.busy_timeout
+        written = asyncio.wrap_future(writer.release())
+        # What became of each message is its sender's to know, not the closer's.
+        _, late = await asyncio.wait([written], timeout=seconds)
+        if late:
+            raise TransportError(
+                f"SQLite file {self.path}: still not written after {seconds:g} s; "
+                "look for what keeps it locked"
+            )
+
+    def describe_topics(self) -> list[TopicState]:
+        """Return how every topic and every group's progress stands, topics by name.
+
+        It reads the file in the calling thread: for command lines, not for an event loop.
+
+        Raises:
+            TransportError: The file cannot be read.
+        """
+        if not self.path.exists() and self.path.parent.is_dir():
+            return []  # nothing was ever published
+        database = Database(self.path, self._settings, query_only=True)
+        try:
+            return _describe(database.connection)
+        except sqlite3.Error as error:
+            raise explain(
+                error, self.path, busy_timeout=self._settings.busy_timeout, phase="work"
+            ).for_caller() from error
+        except Fault as fault:
+            raise fault.for_caller() from fault
+        finally:
+            database.close()
+
+    def _send(self, message: Message) -> asyncio.Future[Receipt]:
+        # Not a coroutine: the order of the calls is the order of the records.
+        return self._open().publish(row_of(message))
+
+    def _send_many(
+        self, messages: Sequence[Message]
+    ) -> Coroutine[Any, Any, list[Receipt | BaseException]]:
+        # Everything is queued before it returns, for the same reason.
+        writer = self._open()
+        starts = range(0, len(messages), CHUNK)
+        return _collect([_submit(writer, messages[start : start + CHUNK]) for start in starts])
+
+    def _open(self) -> Writer:
+        writer = self._writer
+        if writer is not None and writer.process == os.getpid():
+            return writer
+        self._after_fork()
+        with self._lock:
+            if self._writer is None:
+                self._writer = writer_for(self.path, self._settings)
+            return self._writer
+
+    def _after_fork(self) -> None:
+        """Drop what belongs to the parent: its thread is not here, its connection is not ours."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._writer = None
+            self._lock = threading.Lock()
+
+
+_Chunk = tuple[list[Row | PublishError], "asyncio.Future[list[Receipt]]"]
+
+
+def _submit(writer: Writer, messages: Sequence[Message]) -> _Chunk:
+    """Queue messages, and return each one's row or error with the future of the receipts."""
+    rows: list[Row | PublishError] = []
+    for message in messages:
+        try:
+            rows.append(row_of(message))
+        except PublishError as error:
+            rows.append(error)
+    return rows, writer.publish_many([row for row in rows if not isinstance(row, PublishError)])
+
+
+async def _collect(chunks: Sequence[_Chunk]) -> list[Receipt | BaseException]:
+    answers: list[Receipt | BaseException] = []
+    for rows, future in chunks:
+        try:
+            receipts = iter(await future)
+        except PublishError as error:
+            answers += [row if isinstance(row, PublishError) else error for row in rows]
+        else:
+            answers += [row if isinstance(row, PublishError) else next(receipts) for row in rows]
+    return answers
+
+
+def _describe(connection: sqlite3.Connection) -> list[TopicState]:
+    committed: dict[int, dict[str, int]] = {}
+    for id, group, offset in connection.execute(
+        "SELECT leases.partition_id, groups.name, leases.committed FROM leases "
+        "JOIN groups ON groups.id = leases.group_id "
+        "WHERE leases.committed IS NOT NULL ORDER BY groups.name"
+    ).fetchall():
+        committed.setdefault(id, {})[group] = offset
+    topics: dict[str, list[PartitionState]] = {}
+    for name, id, number, end in connection.execute(
+        "SELECT topics.name, partitions.id, partitions.number, partitions.next_offset "
+        "FROM partitions JOIN topics ON topics.id = partitions.topic "
+        "ORDER BY topics.name, partitions.number"
+    ).fetchall():
+        start = first_offset(connection, id)
+        topics.setdefault(name, []).append(
+            PartitionState(number, start, end, end - start, committed.get(id, {}))
+        )
+    return [TopicState(name, tuple(partitions)) for name, partitions in topics.items()]

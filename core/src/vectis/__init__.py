@@ -1,0 +1,1 @@
+"""Vectis: an event hub whose handlers, transports and policies are plugins."""

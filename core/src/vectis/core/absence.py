@@ -1,0 +1,79 @@
+"""Why nobody carries something, in words: plugins that were meant to and cannot.
+
+That nobody configured a transport is no error, and not told here: an application runs in
+development without one. What somebody configured must never be silent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vectis.core.redact import one_line
+from vectis.core.transport import Dispensable
+
+if TYPE_CHECKING:
+    from vectis.core.hub import Hub
+    from vectis.core.plugins import Plugin
+
+__all__ = ["configured_transport", "quarantined_carriers"]
+
+
+def configured_transport(hub: Hub) -> str | None:
+    """Say which transport somebody configured that cannot be used, and what to do; None when none.
+
+    Args:
+        hub: One in which nobody offers to carry a topic.
+    """
+    chosen = hub.hub_settings.transport
+    if chosen is not None and not hub.routing.chose_a_bus:
+        where = hub.config.origin("hub", "transport")
+        plugin = next(plugin for plugin in hub.plugins if plugin.name == chosen)
+        reason = _reason(hub, plugin)
+        if isinstance(reason, Dispensable):
+            return None
+        return (
+            f"[hub] transport = {chosen!r} ({where}) cannot be used: {reason}. "
+            "Mend that, or choose another one"
+        )
+    configured = [p for p in _broken_carriers(hub) if hub.config.mentions(p.name)]
+    if not configured:
+        return None
+    return f"{_listed(configured)}. It is configured, so nothing is left out silently: mend it"
+
+
+def quarantined_carriers(hub: Hub) -> str:
+    """Name the plugins in quarantine that may be the bus or transport that is missed; or nothing.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import quarantined_carriers
+        >>> quarantined_carriers(Hub({}, discover=False))
+        ''
+    """
+    return _listed(_broken_carriers(hub))
+
+
+def _broken_carriers(hub: Hub) -> list[Plugin]:
+    # One that was not even imported may have been anything.
+    return [
+        plugin
+        for plugin in hub.plugins
+        if plugin.state == "quarantined" and (not plugin.hooks or "vectis_emit" in plugin.hooks)
+    ]
+
+
+def _listed(plugins: list[Plugin]) -> str:
+    return "; ".join(
+        f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
+        for plugin in plugins
+    )
+
+
+def _reason(hub: Hub, plugin: Plugin) -> str:
+    if plugin.state == "quarantined":
+        return f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
+    try:
+        reason = hub.unavailable(plugin)
+    except Exception as error:
+        return f"it declined, and failed to say why: {type(error).__name__}: {error}"
+    return reason or "it declined, and does not say why"

@@ -1,0 +1,211 @@
+"""The known event types: their class, version, topic and owner.
+
+A class is described where it is written, with `@event_type`, and registered by its plugin. What the
+catalogue decides: the topic that a consumed type arrives on, and whether an emit is also published.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from vectis.core.events.event import Event
+from vectis.core.exceptions import VectisError
+from vectis.core.subscription import APP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Catalogue", "EventType", "event_of", "event_type"]
+
+C = TypeVar("C", bound=type)
+
+
+@attrs.frozen(kw_only=True)
+class EventType:
+    """One entry of the catalogue.
+
+    Args:
+        name: The event type, such as `order.created`.
+        cls: The attrs class of its data.
+        version: The version of its schema, from 1.
+        topic: The topic it is published to; None when it stays in the process.
+        forward: Publish it after an emit whose handlers passed. Never implied by `topic`.
+        key: The field of the data whose value is the message's key.
+        plugin: The owner's name.
+    """
+
+    name: str
+    cls: type
+    version: int = 1
+    topic: str | None = None
+    forward: bool = False
+    key: str | None = None
+    plugin: str = APP
+
+    def key_of(self, data: dict[str, Any]) -> str | None:
+        """Return the message key for an event's data, or None without a key field.
+
+        Raises:
+            VectisError: The data lacks the field: a silent None would lose the order.
+        """
+        if self.key is None:
+            return None
+        value = data.get(self.key)
+        if value is None:
+            raise VectisError(
+                f"{self.name} is keyed by {self.key!r}, which its data does not have: "
+                "add it, or change key= in @event_type"
+            )
+        return str(value)
+
+
+def event_type(
+    name: str,
+    *,
+    topic: str | None = None,
+    version: int = 1,
+    forward: bool = False,
+    key: str | None = None,
+) -> Callable[[C], C]:
+    """Describe the attrs class below as the data of an event type.
+
+    Args:
+        name: The event type, such as `order.created`.
+        topic: The topic it is published to. Naming one publishes nothing by itself.
+        version: The version of its schema, from 1.
+        forward: Publish every emit of this type too, after its handlers passed, never after a
+            cancellation. Needs `topic`.
+        key: The field whose value is the message's key, and with it decides the order.
+
+    Raises:
+        VectisError: `forward` without `topic`, a class that is not attrs, or a key that is none.
+
+    Example:
+        >>> import attrs
+        >>> from vectis.core import event_type
+        >>> @event_type("order.created", topic="vectis.orders", key="order_id")
+        ... @attrs.frozen
+        ... class OrderCreated:
+        ...     order_id: str
+    """
+
+    def check(cls: type) -> None:
+        where = f"@event_type({name!r}) on {cls.__qualname__}"
+        if not attrs.has(cls):
+            raise VectisError(f"{where}: the class must be an attrs class; add @attrs.frozen below")
+        if forward and topic is None:
+            raise VectisError(f"{where}: forward=True needs a topic=")
+        fields = [field.name for field in attrs.fields(cls)]
+        if key is not None and key not in fields:
+            raise VectisError(f"{where}: key={key!r} is no field; there are {', '.join(fields)}")
+
+    def describe(cls: C) -> C:
+        check(cls)
+        described = EventType(
+            name=name, cls=cls, version=version, topic=topic, forward=forward, key=key
+        )
+        setattr(cls, _MARK, described)
+        return cls
+
+    return describe
+
+
+_MARK = "__vectis_event_type__"
+
+
+def event_of(
+    instance: Any, *, source: str | None = None, user_id: Any = None, id: str | None = None
+) -> Event:
+    """Make the event of an instance of a class described by `@event_type`.
+
+    Its data is plain JSON values: dicts, lists, strings, numbers.
+
+    Example:
+        >>> import attrs
+        >>> from vectis.core.catalogue import event_of, event_type
+        >>> @event_type("order.created")
+        ... @attrs.frozen
+        ... class OrderCreated:
+        ...     order_id: str
+        >>> event_of(OrderCreated("7")).data
+        {'order_id': '7'}
+    """
+    described = describe(type(instance))
+    from vectis.core.jsontext import plain
+
+    return Event(described.name, plain(instance), source, user_id, id=id)
+
+
+def describe(cls: type) -> EventType:
+    """Return what `@event_type` said of a class.
+
+    Raises:
+        VectisError: The class is not described.
+    """
+    described: EventType | None = cls.__dict__.get(_MARK)
+    if described is None:
+        raise VectisError(f"{cls.__qualname__} is no event class: add @event_type(...) above it")
+    return described
+
+
+class Catalogue:
+    """The event types that the plugins of one hub registered.
+
+    Example:
+        >>> import attrs
+        >>> from vectis.core import Catalogue, event_type
+        >>> @event_type("order.created", topic="vectis.orders")
+        ... @attrs.frozen
+        ... class OrderCreated:
+        ...     order_id: str
+        >>> catalogue = Catalogue()
+        >>> catalogue.register(OrderCreated)
+        >>> catalogue.topic_of("order.created")
+        'vectis.orders'
+    """
+
+    def __init__(self) -> None:
+        self._types: dict[str, EventType] = {}
+        self.owner = APP
+
+    def register(self, cls: type) -> None:
+        """Add a class that `@event_type` describes.
+
+        Raises:
+            VectisError: Not described, or another plugin has registered the type already.
+        """
+        described = attrs.evolve(describe(cls), plugin=self.owner)
+        known = self._types.get(described.name)
+        if known is not None and known.cls is not cls:
+            raise VectisError(
+                f"event type {described.name!r} of {described.plugin} "
+                f"({cls.__module__}.{cls.__qualname__}) is already registered by {known.plugin} "
+                f"({known.cls.__module__}.{known.cls.__qualname__}): rename one or disable a plugin"
+            )
+        self._types[described.name] = described
+
+    def find(self, name: str) -> EventType | None:
+        """Return the entry of an event type, or None."""
+        return self._types.get(name)
+
+    def topic_of(self, name: str) -> str | None:
+        """Return the topic that an event type is published to, or None."""
+        known = self._types.get(name)
+        return known.topic if known else None
+
+    @property
+    def forwards(self) -> bool:
+        """Whether any type is published after its emits."""
+        return any(known.forward for known in self._types.values())
+
+    def forget(self, plugin: str) -> None:
+        """Drop what a plugin registered; the loader does this when it quarantines one."""
+        self._types = {name: t for name, t in self._types.items() if t.plugin != plugin}
+
+    def __iter__(self) -> Iterator[EventType]:
+        return iter(sorted(self._types.values(), key=lambda known: known.name))
+
+    def __len__(self) -> int:
+        return len(self._types)

@@ -1,0 +1,97 @@
+"""The hub of a command: plugins loaded, the application's modules imported, nothing started.
+
+Commands that look at an application see what its processes would see. What plugins and modules
+print while they are imported goes to stderr, so that stdout holds the command's answer only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING
+
+import attrs
+
+from vectis.core.default import use_hub
+from vectis.core.exceptions import PluginError
+from vectis.core.hub import Hub
+from vectis.core.settings import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Assembled", "application", "assemble", "import_modules", "quiet"]
+
+
+@attrs.frozen
+class Assembled:
+    """A hub that was put together for looking at it.
+
+    Args:
+        hub: The hub.
+        problem: Why an application would not start with it: a required plugin; else None.
+    """
+
+    hub: Hub
+    problem: PluginError | None
+
+
+def assemble() -> Assembled:
+    """Put a hub together even when `[plugins] require` is not met, which is `problem` then.
+
+    Raises:
+        ConfigError: The config cannot be read, or one of Vectis's own tables is wrong.
+    """
+    with redirect_stdout(sys.stderr):
+        try:
+            return Assembled(Hub(Config.load()), None)
+        except PluginError as error:
+            lenient = {**os.environ, "VECTIS_PLUGINS_REQUIRE": ""}
+            return Assembled(Hub(Config.load(environ=lenient)), error)
+
+
+@contextmanager
+def application(modules: Sequence[str] = ()) -> Iterator[Hub]:
+    """Give the hub of the application: the default one, with its modules imported.
+
+    Args:
+        modules: Imported besides those of `[consumer] modules`.
+
+    Raises:
+        ConfigError: The config is wrong, or a module does not import.
+        PluginError: A required plugin is not usable.
+    """
+    with redirect_stdout(sys.stderr):
+        hub = Hub()
+        before = use_hub(hub)
+    try:
+        import_modules((*hub.consumer_settings.modules, *modules))
+        yield hub
+    finally:
+        use_hub(before)
+
+
+def import_modules(modules: Sequence[str]) -> None:
+    """Import modules for their handlers.
+
+    Raises:
+        ConfigError: One does not import; it is named, with the cause and its place.
+    """
+    if not modules:
+        return
+    from vectis.core.worker.process import import_handlers
+
+    with redirect_stdout(sys.stderr):
+        import_handlers(modules)
+
+
+def quiet(*loggers: str) -> None:
+    """Let no log line on stderr repeat what the command itself is about to show.
+
+    Args:
+        loggers: `vectis.plugins` for plugins in quarantine, `vectis.hub` for doubtful settings.
+    """
+    for name in loggers:
+        logging.getLogger(name).addHandler(logging.NullHandler())

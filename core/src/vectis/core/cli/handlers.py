@@ -1,0 +1,149 @@
+"""`vectis handlers`: every subscription of the application and its plugins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vectis.core.cli.application import application, quiet
+from vectis.core.cli.group import module_option
+from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
+from vectis.core.exceptions import TransportError
+from vectis.core.topics import topics_of_handler
+from vectis.core.transport import Route
+
+if TYPE_CHECKING:
+    from vectis.core.cli.screen import Cell
+    from vectis.core.hub import Hub
+    from vectis.core.subscription import Subscription
+
+__all__ = ["handlers", "policy"]
+
+
+@click.command()
+@module_option
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def handlers(modules: tuple[str, ...], as_json: bool) -> None:
+    """List every handler of the application and its plugins.
+
+    First those that run inside an emit, in the order of their priority; then those that the worker
+    calls, with the topic their events arrive on. The modules of [consumer] modules are imported.
+    """
+    quiet("vectis.plugins")
+    with application(modules) as hub:
+        inside = sorted((s for s in hub.subscriptions if s.scope == "process"), key=_priority)
+        consuming = [s for s in hub.subscriptions if s.scope == "service"]
+        if as_json:
+            show_json([_plain(hub, subscription) for subscription in (*inside, *consuming)])
+        else:
+            _show(hub, inside, consuming)
+        _note_missing(hub)
+
+
+def policy(subscription: Any) -> str:
+    """Return what is special about a handler: `once, timeout 2 s, required`.
+
+    Args:
+        subscription: A subscription, or what `explain` tells of one.
+    """
+    words = []
+    if subscription.once:
+        words.append("once")
+    if subscription.timeout is not None:
+        words.append(f"timeout {subscription.timeout:g} s")
+    if subscription.required:
+        words.append("required")
+    return ", ".join(words)
+
+
+def _priority(subscription: Subscription) -> int:
+    return subscription.priority
+
+
+def _plain(hub: Hub, subscription: Subscription) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "handler": subscription.id,
+        "plugin": subscription.plugin,
+        "scope": subscription.scope,
+        "pattern": subscription.pattern,
+        "priority": subscription.priority,
+        "once": subscription.once,
+        "timeout": subscription.timeout,
+        "required": subscription.required,
+        "enabled": subscription.enabled,
+        "changed_by": subscription.note,
+    }
+    if subscription.scope == "service":
+        topics = [source.topic for source in topics_of_handler(hub, subscription)]
+        plain["topics"] = topics
+        plain["transports"] = [_transport(hub, topic) for topic in topics]
+    return plain
+
+
+def _transport(hub: Hub, topic: str) -> str | None:
+    try:
+        offer = hub.routing.offer(Route("service", topic))
+    except TransportError:
+        return None  # `vectis doctor` and `explain` say why
+    return offer.plugin if offer else None
+
+
+def _show(hub: Hub, inside: list[Subscription], consuming: list[Subscription]) -> None:
+    if not inside and not consuming:
+        line(
+            "No handlers. Name the application's modules with --module, or in the config: "
+            '[consumer] modules = ["shop.handlers"]'
+        )
+        return
+    if inside:
+        line(Styled("On the bus, inside emit", "key"))
+        table(
+            ["PRIORITY", "PATTERN", "HANDLER", "POLICY", "STATE"],
+            [
+                [str(s.priority), s.pattern, Styled(s.id, "key"), policy(s) or NOTHING, _state(s)]
+                for s in inside
+            ],
+            indent=2,
+            spill=["POLICY", "STATE"],
+        )
+    if consuming:
+        if inside:
+            line()
+        line(Styled("Consumed by the worker", "key"))
+        table(
+            ["EVENT TYPE", "TOPIC", "TRANSPORT", "HANDLER", "STATE"],
+            [_consuming_row(hub, s) for s in consuming],
+            indent=2,
+            spill=["TRANSPORT", "STATE"],
+        )
+
+
+def _consuming_row(hub: Hub, subscription: Subscription) -> list[Cell]:
+    topics = [source.topic for source in topics_of_handler(hub, subscription)]
+    if not topics and hub.consumer_settings.topics:
+        topics = list(hub.consumer_settings.topics)
+    transports = dict.fromkeys(_transport(hub, topic) or "none" for topic in topics)
+    return [
+        subscription.pattern,
+        ", ".join(topics) or Styled("unknown", "bad"),
+        ", ".join(transports) or NOTHING,
+        Styled(subscription.id, "key"),
+        _state(subscription),
+    ]
+
+
+def _state(subscription: Subscription) -> Cell:
+    if not subscription.enabled:
+        return Styled(f"disabled by {subscription.note}", "warn")
+    if subscription.note:
+        return f"changed by {subscription.note}"
+    return Styled("enabled", "hint")
+
+
+def _note_missing(hub: Hub) -> None:
+    for plugin in hub.plugins:
+        if plugin.state == "quarantined":
+            note(f"{plugin} is quarantined, so its handlers are missing: see `vectis doctor`")
+        elif plugin.state == "disabled":
+            note(f"{plugin} is {plugin.reason}, so its handlers are missing")

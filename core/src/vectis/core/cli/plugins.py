@@ -1,0 +1,135 @@
+"""`vectis plugins`: the installed plugins, and what decided about each.
+
+The listing imports no plugin, and neither hub nor hooks: it is what one turns to when something is
+broken. `--load` imports those that are enabled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from vectis.core.cli.screen import Styled, heading, line, on_terminal, show_json, table
+from vectis.core.exceptions import PluginError
+from vectis.core.plugins import decide, discover, unknown_names
+from vectis.core.redact import one_line
+from vectis.core.settings import Config, ConsumerSettings, PluginsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vectis.core.plugins import Plugin
+
+__all__ = ["plugins"]
+
+_STYLES = {"disabled": "warn", "enabled": "good", "loaded": "good", "quarantined": "bad"}
+
+
+@click.group(invoke_without_command=True, subcommand_metavar="")  # it has none yet
+@click.option("--load", is_flag=True, help="Import the enabled ones; show hooks and handlers.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.pass_context
+def plugins(context: click.Context, load: bool, as_json: bool) -> None:
+    """List the installed plugins, and what decided about each.
+
+    None is imported, unless you say --load. STATE is enabled, disabled by the config, or
+    quarantined: broken, and set aside; with --load, enabled ones are loaded. REASON names the line
+    of the config.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found, handlers, problem = _loaded() if load else _listed()
+    if as_json:
+        show_json([_plain(plugin, handlers.get(plugin.name, []), load) for plugin in found])
+    else:
+        _show(found, handlers, load)
+    config = Config.load()
+    settings = config.table("plugins", PluginsSettings)
+    tolerate = config.table("consumer", ConsumerSettings).tolerate
+    for warning in unknown_names(found, config, settings, tolerate):
+        click.echo(f"Warning: {one_line(warning, limit=500)}", err=True)
+    if problem is not None:
+        raise problem
+
+
+def _listed() -> tuple[Sequence[Plugin], dict[str, list[str]], PluginError | None]:
+    config = Config.load()
+    settings = config.table("plugins", PluginsSettings)
+    found = discover()
+    try:
+        return decide(found, config, settings), {}, None
+    except PluginError as error:
+        # A required one is missing: show the list all the same, it is how to find out why.
+        lenient = attrs.evolve(settings, require=())
+        return decide(found, config, lenient), {}, error
+
+
+def _loaded() -> tuple[Sequence[Plugin], dict[str, list[str]], PluginError | None]:
+    from vectis.core.cli.application import assemble, quiet
+
+    quiet("vectis.plugins", "vectis.hub")
+    assembled = assemble()
+    handlers: dict[str, list[str]] = {}
+    for subscription in assembled.hub.subscriptions:
+        handlers.setdefault(subscription.plugin, []).append(str(subscription))
+    return assembled.hub.plugins, handlers, assembled.problem
+
+
+def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
+    from vectis.core.places import place
+
+    plain: dict[str, Any] = {
+        "name": plugin.name,
+        "version": plugin.version,
+        "distribution": plugin.distribution,
+        "entry_point": plugin.entry_point,
+        "state": plugin.state,
+        "reason": plugin.reason,
+    }
+    if load:
+        plain["hooks"] = plugin.hooks
+        plain["handlers"] = handlers
+        plain["place"] = place(plugin.cause, plugin.module) if plugin.cause else ""
+    return plain
+
+
+def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -> None:
+    if not found:
+        line("No plugins are installed. Without one even emit does nothing: pip install vectis-hub")
+        return
+    # A cause is a sentence or more, too long for a column on a screen.
+    below = on_terminal() or load
+    table(
+        ["NAME", "VERSION", "DISTRIBUTION", "ENTRY POINT", "STATE", "REASON"],
+        [
+            [
+                Styled(plugin.name, "key"),
+                plugin.version,
+                plugin.distribution,
+                plugin.entry_point,
+                Styled(plugin.state, _STYLES[plugin.state]),
+                "see below" if below and plugin.state == "quarantined" else plugin.reason,
+            ]
+            for plugin in found
+        ],
+        spill=["ENTRY POINT", "DISTRIBUTION", "VERSION"],
+    )
+    for plugin in found:
+        if plugin.state == "quarantined" and below:
+            _show_cause(plugin)
+        elif plugin.state == "loaded":
+            heading(plugin.name)
+            line(", ".join(plugin.hooks) or "none", indent=2, lead="hooks:    ")
+            line(", ".join(handlers.get(plugin.name, [])) or "none", indent=2, lead="handlers: ")
+
+
+def _show_cause(plugin: Plugin) -> None:
+    from vectis.core.places import place
+
+    heading(plugin.name)
+    line(plugin.reason, indent=2, lead=Styled("quarantined: ", "bad"))
+    where = place(plugin.cause, plugin.module) if plugin.cause else ""
+    if where:
+        line(where, indent=2, lead="at:          ")

@@ -1,0 +1,173 @@
+"""Every error that Vectis raises on purpose, in one place.
+
+The base is `VectisError`; whoever catches it catches all of them. A message says what happened,
+where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from vectis.core.events import Event
+    from vectis.core.message import Receipt
+    from vectis.core.outcome import Outcome
+    from vectis.core.subscription import Subscription
+
+__all__ = [
+    "ConfigError",
+    "DecodeError",
+    "EmitLoopError",
+    "EncodeError",
+    "EventCancelled",
+    "HandlerErrors",
+    "HookError",
+    "LeaseLost",
+    "PluginError",
+    "PublishError",
+    "Reject",
+    "RetryLater",
+    "SubscriptionError",
+    "TransportError",
+    "VectisError",
+]
+
+Fate = Literal["not_sent", "rejected", "unknown"]
+
+
+class VectisError(Exception):
+    """Base of every error that Vectis raises on purpose."""
+
+
+class EventCancelled(VectisError):
+    """Raised by a handler or a `vectis_before_emit` guard to stop an event.
+
+    Later handlers do not run, and the emitter gets this error.
+    The constructor takes the reason only; `emit` fills in the rest on its way out.
+
+    Args:
+        reason: Why, in words for the emitter.
+
+    Attributes:
+        event: The event that was stopped.
+        handler: The handler that raised, or None when a guard vetoed before any handler ran.
+        plugin: The name of the plugin that owns the handler or the guard.
+        skipped: The subscriptions that did not run because of it, in order.
+        outcome: The outcome up to this point.
+
+    Example:
+        >>> from vectis.core.exceptions import EventCancelled
+        >>> raise EventCancelled("Order exceeds maximum amount")
+        Traceback (most recent call last):
+        ...
+        vectis.core.exceptions.EventCancelled: Order exceeds maximum amount
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.event: Event | None = None
+        self.handler: Any = None
+        self.plugin: str | None = None
+        self.skipped: tuple[Subscription, ...] = ()
+        self.outcome: Outcome | None = None
+
+
+class EmitLoopError(VectisError):
+    """Nested emits went round too often; the message shows the chain of event types."""
+
+
+class HandlerErrors(VectisError):
+    """Raised by `Outcome.raise_for_errors` when handlers failed.
+
+    Attributes:
+        failures: One `HandlerFailure` for each handler that failed, in order.
+    """
+
+    def __init__(self, message: str, failures: tuple[Any, ...]) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+
+class HookError(VectisError):
+    """A guard hook failed, and guards fail closed: the operation did not happen.
+
+    Attributes:
+        hook: The name of the hook, such as `vectis_before_emit`.
+        plugin: The name of the plugin whose implementation failed.
+    """
+
+    def __init__(self, message: str, *, hook: str, plugin: str) -> None:
+        super().__init__(message)
+        self.hook = hook
+        self.plugin = plugin
+
+
+class SubscriptionError(VectisError, ValueError):
+    """A handler or a pattern that cannot be registered; the message names what is wrong with it."""
+
+
+class PluginError(VectisError):
+    """Plugins stop the hub from starting: a required one is missing or unusable, or names clash."""
+
+
+class ConfigError(VectisError):
+    """A setting that cannot be used; the message names file, table and key."""
+
+
+class TransportError(VectisError):
+    """A transport cannot do what was asked: unreachable, full, locked, corrupt, not available."""
+
+
+class LeaseLost(TransportError):
+    """A commit for a partition that this consumer no longer holds: refused, nothing was stored."""
+
+
+class PublishError(TransportError):
+    """A message was not acknowledged.
+
+    Args:
+        message: What happened and what to do.
+        fate: `not_sent`, it never left; `rejected`, the transport refused it; `unknown`, it was
+            sent and no answer came, so it may be there. Publish again with the same `event_id`.
+
+    Attributes:
+        results: For `publish_many`, one receipt or error for each event, in order; else empty.
+    """
+
+    def __init__(self, message: str, *, fate: Fate) -> None:
+        super().__init__(message)
+        self.fate: Fate = fate
+        self.results: tuple[Receipt | BaseException, ...] = ()
+
+
+class EncodeError(VectisError, ValueError):
+    """A payload that is not JSON; the message names the path inside it."""
+
+
+class DecodeError(VectisError, ValueError):
+    """A received message that cannot be read; the worker makes it a dead letter."""
+
+
+class Reject(VectisError):
+    """Raised by a consuming handler: this delivery can never succeed, set it aside at once.
+
+    Args:
+        reason: Why, kept with the dead letter.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetryLater(VectisError):
+    """Raised by a consuming handler: not now; come back, and do not count this as an attempt.
+
+    Args:
+        seconds: How long to wait before the same delivery is tried again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"retry in {seconds:g} s")
+        self.seconds = seconds

@@ -1,0 +1,223 @@
+"""The one place that calls and awaits lifecycle hooks.
+
+pluggy collects and orders the implementations but does not await. This walks them in call order,
+gives each the arguments it asks for, awaits what is awaitable, and says which plugin an error came
+from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vectis.core.blocking import finish
+from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    import pluggy
+
+    from vectis.core.hub import Hub
+
+__all__ = ["Lifecycle"]
+
+logger = logging.getLogger("vectis.hooks")
+
+T = TypeVar("T")
+
+_VETO = frozenset({"vectis_before_emit", "vectis_around_emit"})  # hooks before any handler ran
+
+
+class Lifecycle:
+    """Calls lifecycle hooks: guards stop the operation when they fail, observers cannot.
+
+    Made when every plugin is in its place: what a hook calls is looked up once and kept.
+
+    Args:
+        manager: The plugin manager that holds the implementations.
+        fail_open: Names of plugins whose guards do not stop anything when they fail.
+    """
+
+    def __init__(self, manager: pluggy.PluginManager, fail_open: Collection[str] = ()) -> None:
+        self._manager = manager
+        self._fail_open = frozenset(fail_open)
+        self._found: dict[str, tuple[pluggy.HookImpl, ...]] = {}
+        self.errors: Counter[tuple[str, str]] = Counter()
+        """How often each (hook, plugin) failed without stopping anything."""
+
+    def implementations(self, hook: str) -> tuple[pluggy.HookImpl, ...]:
+        """Return the implementations of a hook in the order they are called."""
+        found = self._found.get(hook)
+        if found is None:
+            found = tuple(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
+            self._found[hook] = found
+        return found
+
+    def implemented(self, *hooks: str) -> bool:
+        """Tell whether any plugin implements any of these hooks."""
+        return any(self.implementations(hook) for hook in hooks)
+
+    async def guard(self, hook: str, subject: T, arguments: Mapping[str, Any], name: str = "") -> T:
+        """Call a guard hook and return its subject, replaced by what implementations returned.
+
+        Args:
+            hook: The hook's name.
+            subject: What is guarded, such as the event.
+            arguments: The hook's other arguments.
+            name: The argument that the subject is passed as; empty when the hook takes none.
+
+        Raises:
+            EventCancelled: An implementation vetoed; `plugin` is filled in.
+            HookError: An implementation failed, and its plugin does not fail open.
+            EmitLoopError: The hook emits in a circle.
+        """
+        for implementation in self.implementations(hook):
+            given = {**arguments, name: subject} if name else arguments
+            try:
+                result = await _call(implementation, given)
+                if name and result is not None:
+                    subject = _replacement(subject, result, name)
+            except EmitLoopError:
+                raise
+            except Exception as error:
+                _raise_veto(hook, implementation.plugin_name, error)
+                self._guard_failed(hook, implementation.plugin_name, error)
+        return subject
+
+    async def start(self, hub: Hub) -> None:
+        """Call the start-up hooks; when one fails, shut down the plugins that had started.
+
+        Raises:
+            HookError: One failed, and its plugin does not fail open.
+        """
+        started: list[str] = []
+        for implementation in self.implementations("vectis_startup"):
+            try:
+                await _call(implementation, {"hub": hub})
+            except Exception as error:
+                try:
+                    self._guard_failed("vectis_startup", implementation.plugin_name, error)
+                except HookError:
+                    await self.observe("vectis_shutdown", {"hub": hub}, only=started)
+                    raise
+            started.append(implementation.plugin_name)
+
+    async def observe(
+        self, hook: str, arguments: Mapping[str, Any], *, only: Collection[str] | None = None
+    ) -> None:
+        """Call an observer hook; an error is logged and counted, and goes no further.
+
+        Args:
+            hook: The hook's name.
+            arguments: Its arguments.
+            only: The plugins whose implementations are called; None for all.
+        """
+        for implementation in self.implementations(hook):
+            if only is not None and implementation.plugin_name not in only:
+                continue
+            try:
+                await _call(implementation, arguments)
+            except EmitLoopError:
+                raise  # isolating it would only let the circle go on
+            except Exception as error:
+                self._report(hook, implementation.plugin_name, error)
+
+    async def within(
+        self, hook: str, arguments: Mapping[str, Any], call: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Run a call inside the context managers that an `around` hook returns.
+
+        They are entered in call order and left in reverse. They see the call's error and cannot
+        swallow it; an error on the way out is an observer's.
+
+        Raises:
+            HookError: One could not be entered, and its plugin does not fail open.
+        """
+        entered: list[tuple[str, Any]] = []
+        error: BaseException | None = None
+        try:
+            for implementation in self.implementations(hook):
+                plugin = implementation.plugin_name
+                try:
+                    manager = await _call(implementation, arguments)
+                    if manager is not None:
+                        _check_manager(manager)
+                        await manager.__aenter__()
+                        entered.append((plugin, manager))
+                except EmitLoopError:
+                    raise
+                except Exception as failure:
+                    _raise_veto(hook, plugin, failure)
+                    self._guard_failed(hook, plugin, failure)
+            return await call()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await self._leave(hook, entered, error)
+
+    async def _leave(
+        self, hook: str, entered: list[tuple[str, Any]], error: BaseException | None
+    ) -> None:
+        interrupted: BaseException | None = None
+        for plugin, manager in reversed(entered):
+            try:
+                await manager.__aexit__(
+                    type(error) if error else None, error, error and error.__traceback__
+                )
+            except Exception as failure:
+                if failure is not error:
+                    self._report(hook, plugin, failure)
+            except BaseException as failure:  # a cancellation: those further out are left first
+                interrupted = failure
+        if interrupted is not None and interrupted is not error:
+            raise interrupted
+
+    def _guard_failed(self, hook: str, plugin: str, error: Exception) -> None:
+        if plugin in self._fail_open:
+            self._report(hook, plugin, error)
+            return
+        raise HookError(
+            f"{hook} of plugin {plugin!r} failed, so nothing was done: "
+            f"{type(error).__name__}: {error}. Mend the plugin, disable it, or list it under "
+            "[plugins] fail_open",
+            hook=hook,
+            plugin=plugin,
+        ) from error
+
+    def _report(self, hook: str, plugin: str, error: Exception) -> None:
+        self.errors[hook, plugin] += 1
+        logger.error("%s of plugin %r failed: %r", hook, plugin, error, exc_info=error)
+
+
+def _raise_veto(hook: str, plugin: str, error: Exception) -> None:
+    """Raise a veto of this event; one that escaped from a nested emit is an ordinary error."""
+    if isinstance(error, EventCancelled) and hook in _VETO and error.outcome is None:
+        error.plugin = error.plugin or plugin
+        raise error
+
+
+def _replacement(subject: T, result: Any, name: str) -> T:
+    kind = type(subject).__mro__[-2]  # a subclass may be replaced by its base
+    if not isinstance(result, kind):
+        raise TypeError(
+            f"it returned {type(result).__name__}: return {kind.__name__} to replace the {name}, "
+            "None to let it pass, or raise to stop it"
+        )
+    return result  # type: ignore[return-value]  # its class is known only at run time
+
+
+def _check_manager(manager: object) -> None:
+    if not hasattr(manager, "__aenter__") or not hasattr(manager, "__aexit__"):
+        raise TypeError(
+            f"it returned {type(manager).__name__}, which is no async context manager: "
+            "write it with @contextlib.asynccontextmanager"
+        )
+
+
+async def _call(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+    result = implementation.function(*[arguments[name] for name in implementation.argnames])
+    return await finish(result) if result is not None and isawaitable(result) else result

@@ -1,0 +1,239 @@
+"""Which plugins there are, which of them run, and why the others do not.
+
+In three steps, so that a disabled plugin is never imported and a broken one breaks nothing else:
+`discover` lists the entry points, `decide` applies the config, and `vectis.core.loader` imports.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from vectis.core.exceptions import PluginError
+from vectis.core.subscription import APP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from importlib_metadata import EntryPoint
+
+    from vectis.core.settings import Config, PluginsSettings
+
+__all__ = [
+    "COMMANDS",
+    "PLUGINS",
+    "Plugin",
+    "State",
+    "decide",
+    "discover",
+    "distribution",
+    "unknown_names",
+]
+
+PLUGINS = "vectis.plugins"
+"""The entry-point group of plugins."""
+
+COMMANDS = "vectis.commands"
+"""The entry-point group of commands that plugins add to `vectis`."""
+
+State = Literal["enabled", "disabled", "quarantined", "loaded"]
+
+_DEFAULT = frozenset({"bus", "redpanda"})  # what vectis-hub brings; safe mode runs nothing else
+
+_RESERVED = frozenset({APP, "consumer", "handlers", "hub", "plugins", "topics"})
+
+
+@attrs.define(kw_only=True, eq=False)
+class Plugin:
+    """One plugin as the hub knows it.
+
+    Args:
+        name: The entry point's name; its config table has the same.
+        entry_point: `module` or `module:attribute`.
+        distribution: The distribution that brought it; empty for one passed to `Hub(plugins=...)`.
+        version: That distribution's version.
+        state: `enabled`, to be loaded; `loaded`; `disabled` by config; `quarantined`, it is broken.
+        reason: Why it is in this state, in words, such as the config line that disabled it.
+        cause: The error that put it in quarantine.
+        object: The module, instance or object, once loaded.
+        hooks: The names of the hooks it implements, once loaded.
+        settings: Its settings, once loaded; None when it has none.
+    """
+
+    name: str
+    entry_point: str = ""
+    distribution: str = ""
+    version: str = ""
+    state: State = "enabled"
+    reason: str = ""
+    cause: BaseException | None = None
+    object: Any = None
+    hooks: tuple[str, ...] = ()
+    settings: Any = None
+    _load: EntryPoint | None = None
+
+    @property
+    def module(self) -> str:
+        """The name of the module that the entry point names."""
+        return self.entry_point.partition(":")[0].strip()
+
+    def owns(self, module: str | None) -> bool:
+        """Tell whether a module is the plugin's own or lies inside its package."""
+        return bool(self.module) and f"{module}.".startswith(f"{self.module}.")
+
+    def load(self) -> Any:
+        """Import and return what the entry point names.
+
+        Raises:
+            BaseException: Whatever the import raised, SystemExit included.
+        """
+        return self.object if self._load is None else self._load.load()
+
+    def quarantine(self, cause: BaseException, doing: str) -> None:
+        """Set the plugin aside, with the reason in words."""
+        self.state = "quarantined"
+        self.cause = cause
+        self.reason = f"{doing}: {type(cause).__name__}: {cause}"
+
+    def __str__(self) -> str:
+        origin = f" ({self.distribution} {self.version})" if self.distribution else ""
+        return f"{self.name}{origin}"
+
+
+def discover() -> list[Plugin]:
+    """List the installed plugins, sorted by name, without importing any of them."""
+    from importlib_metadata import entry_points
+
+    found = []
+    for entry in entry_points(group=PLUGINS):
+        name, version = distribution(entry)
+        found.append(
+            Plugin(
+                name=entry.name,
+                entry_point=entry.value,
+                distribution=name,
+                version=version,
+                load=entry,
+            )
+        )
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def distribution(entry: EntryPoint) -> tuple[str, str]:
+    """Return the name and version of the distribution that an entry point belongs to."""
+    # dist.name and dist.version parse the whole METADATA as an e-mail, description included; with
+    # 300 distributions that is most of the time, and both stand in the first lines.
+    if entry.dist is None:
+        return "", ""
+    found = {"name": "", "version": ""}
+    for line in (entry.dist.read_text("METADATA") or "").splitlines():
+        field, _, value = line.partition(":")
+        if field.lower() in found:
+            found[field.lower()] = value.strip()
+        if not line or all(found.values()):
+            break
+    return found["name"], found["version"]
+
+
+def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings) -> list[Plugin]:
+    """Mark each plugin as enabled, disabled or quarantined by name, and say by what.
+
+    Raises:
+        PluginError: `[plugins] require` names one that is not installed or is disabled.
+    """
+    decided = list(plugins)
+    by_name: dict[str, list[Plugin]] = {}
+    for plugin in decided:
+        by_name.setdefault(plugin.name, []).append(plugin)
+    for name, same in by_name.items():
+        for plugin in same:
+            _decide_one(plugin, same, config, settings)
+        for plugin in same:
+            if name in _RESERVED and plugin.state == "enabled":
+                plugin.quarantine(
+                    PluginError(f"{name!r} is a name of Vectis's own"),
+                    "cannot be told apart in the config; rename the entry point",
+                )
+    _check_required(by_name, config, settings)
+    return decided
+
+
+def _decide_one(
+    plugin: Plugin, same: list[Plugin], config: Config, settings: PluginsSettings
+) -> None:
+    name = plugin.name
+    if config.safe_mode and name not in _DEFAULT:
+        plugin.state = "disabled"
+        plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
+    elif name in settings.disable:
+        plugin.state = "disabled"
+        plugin.reason = f"disabled by {config.origin_of_item('plugins', 'disable', name)}"
+    elif settings.enable is not None and name not in settings.enable:
+        plugin.state = "disabled"
+        plugin.reason = f"not in the list of {config.origin('plugins', 'enable')}"
+    elif len(same) > 1:
+        both = " and ".join(
+            f"{other.distribution or 'Hub(plugins=...)'} ({other.entry_point})" for other in same
+        )
+        plugin.quarantine(
+            PluginError(f"{both} are both called {name!r}"),
+            "refused, two plugins have one name; uninstall one",
+        )
+    else:
+        plugin.state = "enabled"
+        plugin.reason = (
+            f"enabled by {config.origin_of_item('plugins', 'enable', name)}"
+            if settings.enable is not None
+            else "enabled by default"
+        )
+
+
+def _check_required(
+    by_name: Mapping[str, list[Plugin]], config: Config, settings: PluginsSettings
+) -> None:
+    for name in settings.require:
+        where = config.origin_of_item("plugins", "require", name)
+        if name not in by_name:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "install the package that brings it"
+            raise PluginError(f"plugin {name!r}, required by {where}, is not installed: {hint}")
+        for plugin in by_name[name]:
+            if plugin.state == "disabled":
+                raise PluginError(f"plugin {plugin}, required by {where}, is {plugin.reason}")
+
+
+def unknown_names(
+    plugins: Iterable[Plugin], config: Config, settings: PluginsSettings, tolerate: Iterable[str]
+) -> list[str]:
+    """Return a sentence for each name in the config that no installed plugin has.
+
+    Args:
+        plugins: Those installed.
+        config: Says which line has the name.
+        settings: `[plugins]`; a wrong name in `require` is an error of its own.
+        tolerate: `[consumer] tolerate`.
+    """
+    known = {plugin.name for plugin in plugins}
+    lists = (
+        ("plugins", "disable", settings.disable),
+        ("plugins", "enable", settings.enable or ()),
+        ("plugins", "fail_open", settings.fail_open),
+        ("consumer", "tolerate", tolerate),
+    )
+    return [
+        f"{config.origin_of_item(table, key, name)}: [{table}] {key} names {name!r}, and no "
+        f"installed plugin is called so{_nearest(name, known)}"
+        for table, key, names in lists
+        for name in names
+        if name not in known
+    ]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,291 @@
+"""Publishing: events become messages, guards look at them, and a transport takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from vectis.core.absence import configured_transport
+from vectis.core.deadline import Deadline
+from vectis.core.events.event import Event, is_checked
+from vectis.core.events.identity import new_id
+from vectis.core.exceptions import PublishError, TransportError
+from vectis.core.message import Receipt
+from vectis.core.outcome import current
+from vectis.core.topics import check_topic
+from vectis.core.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from vectis.core.hub import Hub
+    from vectis.core.message import Message
+    from vectis.core.routing import Offer
+
+__all__ = ["Key", "Outgoing", "Publication"]
+
+logger = logging.getLogger("vectis.publish")
+
+Key = str | bytes | None
+_KEYS = (str, bytes)
+
+Outgoing = tuple["Message", str, Key]
+"""A message, the id of its event, and its key."""
+
+_HOOKS = ("vectis_before_publish", "vectis_around_publish", "vectis_after_publish")
+
+
+class Publication:
+    """Publishes for one hub.
+
+    Args:
+        hub: Its settings, hooks and transports are used.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        settings = hub.hub_settings
+        self._hub = hub
+        self._source = settings.source or "vectis-core"
+        self._max_bytes = settings.max_message_bytes
+        self._deadline = Deadline(settings.publish_timeout)
+        self._turns = Turns()
+        self.counts: Counter[str] = Counter()
+        """How many were `acknowledged`, `failed`, or `disabled` for want of a transport."""
+
+    @cached_property
+    def _encoder(self) -> ModuleType:
+        from vectis.core import _encode  # an application that only emits never needs it
+
+        return _encode
+
+    @cached_property
+    def _hooked(self) -> bool:
+        return self._hub.lifecycle.implemented(*_HOOKS)  # once: a hub's plugins do not change
+
+    def now(self) -> bytes:
+        """Return the present moment as it is written on the wire."""
+        moment: bytes = self._encoder.now()
+        return moment
+
+    def message(self, event: Event, topic: str, key: Key) -> Message:
+        """Encode an event for a topic, after it took correlation from the handler that runs now.
+
+        Raises:
+            EncodeError: The data is not JSON; the path inside it is named.
+            PublishError: It is larger than `[hub] max_message_bytes`, or the topic's name is none.
+            TypeError: The key is neither string nor bytes.
+        """
+        _check(event.type, topic, key)
+        frame = current.get(None)
+        if frame is not None and frame.event is not None:
+            event.follow(frame.event)
+        known = self._hub.catalogue.find(event.type)
+        message: Message = self._encoder.encode(
+            event,
+            topic=topic,
+            key=key,
+            source=self._source,
+            version=known.version if known else None,
+            max_bytes=self._max_bytes,
+        )
+        return message
+
+    def new_message(
+        self,
+        topic: str,
+        event_type: str,
+        payload: dict[str, Any] | None,
+        key: Key = None,
+        event_id: str | None = None,
+        source: str | None = None,
+        user_id: Any = None,
+        time: bytes | None = None,
+    ) -> Outgoing:
+        """Encode a new event, as `message` does; most need no `Event` for that.
+
+        Args:
+            topic: As in `Hub.publish`, as are those that follow.
+            event_type: Its type.
+            payload: Its data.
+            key: The message's key.
+            event_id: Its id; a new one unless given.
+            source: Who says so.
+            user_id: On whose behalf.
+            time: What `now` returned, when many events have the same time.
+
+        Returns:
+            The message, the event's id, and the key.
+        """
+        if not is_checked(event_type) or payload.__class__ is not dict:
+            event = Event(event_type, payload, source, user_id, id=event_id)  # says what is wrong
+            return self.message(event, topic, key), event.id, key
+        _check(event_type, topic, key)
+        frame = current.get(None)
+        cause = None if frame is None else frame.event
+        known = self._hub.catalogue.find(event_type)
+        id = new_id() if event_id is None else event_id
+        message: Message = self._encoder.write(
+            event_type,
+            payload,
+            topic=topic,
+            key=key,
+            source=source or self._source,
+            max_bytes=self._max_bytes,
+            id=id,
+            time=self.now() if time is None else time,
+            correlation_id=None if cause is None else cause.correlation_id,
+            causation_id=None if cause is None else cause.id,
+            user_id=user_id,
+            version=None if known is None else known.version,
+        )
+        return message, id, key
+
+    async def publish(self, event: Event, topic: str, key: Key = None) -> Receipt | None:
+        """Publish one event; see `Hub.publish`."""
+        # Encoded first: what production would refuse is refused in development too.
+        message = self.message(event, topic, key)
+        return await self.carry(message, event.id, key)
+
+    async def carry(self, message: Message, event_id: str, key: Key) -> Receipt | None:
+        """Take a message through the hooks to the transport; see `Hub.publish`."""
+        hub, topic = self._hub, message.topic
+        offer = hub.routing.for_topic(topic)
+        if offer is None:
+            self._disabled(topic)
+            return None
+        # Without hooks nothing is awaited before the transport has the message. Whoever waits for
+        # the start or for a hook keeps its turn, and those who come later queue behind it.
+        if hub.startup.done and not self._turns and not self._hooked:
+            return await self._send(offer, message, event_id)
+        if hub.startup.inside:
+            return await self._through_hooks(offer, message, event_id)
+        async with self._turns.of(topic, key):
+            await hub.startup()
+            return await self._through_hooks(offer, message, event_id)
+
+    def offers(self, topic: str) -> bool:
+        """Tell whether a transport takes messages to a topic; when none does, that is noted."""
+        if self._hub.routing.for_topic(topic) is None:
+            self._disabled(topic)
+            return False
+        return True
+
+    async def send_all(self, topic: str, written: Sequence[Outgoing]) -> list[Any]:
+        """Take messages to a transport, and return the receipt or the error of each, in order."""
+        hub = self._hub
+        offer = hub.routing.for_topic(topic)
+        assert offer is not None  # the caller has asked
+        if not hub.startup.done:
+            await hub.startup()
+        send_many = offer.carrier.send_many
+        if send_many is None or self._hooked:
+            # Tasks start in the order they are made, so the order per key holds.
+            calls = [self.carry(message, event_id, key) for message, event_id, key in written]
+            return await asyncio.gather(*calls, return_exceptions=True)
+        try:
+            answers = await self._deadline.within(send_many([message for message, *_ in written]))
+        except Exception as error:
+            failure = self._failed(error, topic)
+            if failure is not error:
+                failure.__cause__ = error
+            return [failure] * len(written)
+        plugin, receipts = offer.plugin, 0
+        results: list[Any] = []
+        for answer, (_, event_id, _) in zip(answers, written, strict=True):
+            if isinstance(answer, Receipt):
+                receipts += 1
+                results.append(
+                    Receipt(answer.topic, answer.partition, answer.offset, event_id, plugin)
+                )
+            else:
+                results.append(self._failed(answer, topic))
+        self.counts["acknowledged"] += receipts
+        return results
+
+    async def close(self) -> None:
+        """Flush and close the producers of the running loop."""
+        closing = [o.carrier.close for o in self._hub.routing.offers() if o.carrier.close]
+        results = await asyncio.gather(*(close() for close in closing), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
+
+    async def _through_hooks(self, offer: Offer, message: Message, event_id: str) -> Receipt:
+        hub = self._hub
+        if not self._hooked:
+            return await self._send(offer, message, event_id)
+        receipt: Receipt | None = None
+        error: BaseException | None = None
+        try:
+            message = await hub.lifecycle.guard(
+                "vectis_before_publish", message, {"hub": hub}, "message"
+            )
+            receipt = await hub.lifecycle.within(
+                "vectis_around_publish",
+                {"message": message, "hub": hub},
+                lambda: self._send(offer, message, event_id),
+            )
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await hub.lifecycle.observe(
+                "vectis_after_publish",
+                {"message": message, "receipt": receipt, "error": error, "hub": hub},
+            )
+        return receipt
+
+    async def _send(self, offer: Offer, message: Message, event_id: str) -> Receipt:
+        try:
+            receipt = await self._deadline.within(offer.carrier.send(message))
+        except Exception as error:
+            failure = self._failed(error, message.topic)
+            if failure is error:
+                raise
+            raise failure from error
+        return self._acknowledged(receipt, event_id, offer.plugin)
+
+    def _acknowledged(self, receipt: Receipt, event_id: str, plugin: str) -> Receipt:
+        self.counts["acknowledged"] += 1
+        return Receipt(receipt.topic, receipt.partition, receipt.offset, event_id, plugin)
+
+    def _failed(self, error: BaseException, topic: str) -> BaseException:
+        self.counts["failed"] += 1
+        if isinstance(error, PublishError) or not isinstance(error, Exception):
+            return error
+        if isinstance(error, TimeoutError):
+            seconds = self._hub.hub_settings.publish_timeout
+            return PublishError(
+                f"{topic}: no acknowledgement within [hub] publish_timeout = {seconds:g} s. It may "
+                "be there all the same: publish again with the same event_id",
+                fate="unknown",
+            )
+        cause = str(error) if isinstance(error, TransportError) else repr(error)
+        return PublishError(f"{topic}: {cause}", fate="unknown")
+
+    def _disabled(self, topic: str) -> None:
+        problem = configured_transport(self._hub)
+        if problem is not None:
+            self.counts["failed"] += 1
+            raise PublishError(f"{topic}: nothing was published: {problem}", fate="not_sent")
+        self.counts["disabled"] += 1
+        logger.debug("nothing published to %s: no transport is available", topic)
+
+
+def _check(event_type: str, topic: str, key: Key) -> None:
+    if topic.__class__ is str:
+        _check_topic(topic)
+    else:
+        check_topic(topic)
+    if key is not None and not isinstance(key, _KEYS):
+        raise TypeError(
+            f"publishing {event_type}: key must be a str or bytes, "
+            f"not {type(key).__name__}; write key=str(...)"
+        )
+
+
+_check_topic = lru_cache(maxsize=1024)(check_topic)  # what was refused is not remembered

@@ -1,0 +1,51 @@
+"""What handlers raise, as text for logs and dead letters.
+
+Not `exc_info`: a handler's error often quotes what it was given, and a payload must not be able to
+write lines of its own into a log. Whoever wants the error itself has `vectis_handler_error`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from vectis.core.redact import one_line
+
+__all__ = ["stack_of", "text_of"]
+
+_FRAMES = 10  # of the innermost calls
+_CHAIN = 3  # errors that led to one another
+
+_OURS = str(Path(__file__).parent.parent)
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, whatever its class makes of that."""
+    try:
+        return str(error)
+    except Exception:  # one whose text is broken must not take the worker with it
+        return "its text cannot be shown"
+
+
+def stack_of(error: BaseException) -> str:
+    """Return where an error came from and what led to it, the worker's own frames left out.
+
+    Example:
+        >>> from vectis.core.worker.errors import stack_of
+        >>> stack_of(ValueError("never raised"))
+        ''
+    """
+    lines: list[str] = []
+    cause: BaseException | None = error
+    for _ in range(_CHAIN):
+        if cause is None:
+            break
+        if cause is not error:
+            lines.append(f"\nbecause of {type(cause).__name__}: {one_line(text_of(cause))}")
+        frames = traceback.extract_tb(cause.__traceback__)
+        theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)]
+        for frame in theirs[-_FRAMES:]:
+            where = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+            lines.append(f"\n  {where}: {frame.line}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "".join(lines)

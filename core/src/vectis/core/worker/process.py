@@ -1,0 +1,180 @@
+"""The worker as a process: modules imported, signals heeded, an exit code at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from vectis.core.default import default_hub
+from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.redact import one_line
+from vectis.core.worker.errors import text_of
+from vectis.core.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vectis.core.hub import Hub
+
+__all__ = ["import_handlers", "run"]
+
+logger = logging.getLogger("vectis.worker")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+# Seconds in which a second signal is the first one again: `timeout` and others signal a worker and
+# then its process group, and Ctrl-C reaches it from the terminal and from its parent.
+_ECHO = 0.2
+
+_OVERTIME = 4.5  # seconds after the time to drain; with 25 s that is just within the usual 30 s
+
+
+def import_handlers(modules: Iterable[str]) -> None:
+    """Import modules for their `@on_event` handlers, the working directory first on the path.
+
+    Args:
+        modules: Names as in an import statement, such as `shop.handlers`.
+
+    Raises:
+        ConfigError: One does not import; it is named, with the cause.
+    """
+    here = str(Path.cwd())
+    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        # A script has its own folder there instead, and `vectis consume shop.handlers` would fail.
+        sys.path.insert(0, here)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ConfigError(
+                f"module {module!r} cannot be imported for its handlers: "
+                f"{type(error).__name__}: {one_line(text_of(error))}{_hint(module, error, here)}"
+                f"{_place(module, error)}"
+            ) from error
+
+
+def _place(module: str, error: BaseException) -> str:
+    from vectis.core.places import place
+
+    where = place(error, module)
+    return f" (at {where})" if where else ""
+
+
+def _hint(module: str, error: BaseException, here: str) -> str:
+    if module.startswith(".") or "/" in module or os.sep in module:
+        path = Path(module)
+        inside = path.relative_to(here) if path.is_relative_to(here) else path
+        name = ".".join(
+            part for part in inside.with_suffix("").parts if part not in (".", path.anchor)
+        )
+        return f". Give the module's name instead of its file: {name}"
+    if not isinstance(error, ModuleNotFoundError) or not f"{module}.".startswith(f"{error.name}."):
+        return ""
+    if module.endswith(".py"):
+        return f". Give the module's name instead of its file: {module.removesuffix('.py')}"
+    return f". It was looked for in {here} and where Python finds packages"
+
+
+def run(modules: Iterable[str] = ()) -> int:
+    """Consume with the default hub until SIGTERM or SIGINT, and return the exit code.
+
+    The first signal drains within `[consumer] shutdown_timeout`; a second one leaves at once. Those
+    that arrive together are one.
+
+    Args:
+        modules: Imported for their handlers, besides those of `[consumer] modules`.
+
+    Returns:
+        0 when everything begun was finished and committed, 1 when work was abandoned.
+
+    Raises:
+        VectisError: The worker cannot start; for the command line to show, with exit code 2.
+    """
+    hub = default_hub()
+    import_handlers((*hub.consumer_settings.modules, *modules))
+    worker = Worker(hub)
+    asyncio.run(_run(hub, worker))
+    return 0 if worker.report.clean else 1
+
+
+async def _run(hub: Hub, worker: Worker) -> None:
+    with _heeding_signals(worker, hub.consumer_settings.shutdown_timeout + _OVERTIME):
+        try:
+            report = await worker.run()
+        finally:
+            await _shut_down(hub)
+        level = logging.INFO if report.clean else logging.ERROR
+        logger.log(level, "group %s stopped: %s", worker.group, report)
+        if report.abandoned:
+            # A thread cannot be cancelled, and both asyncio and Python would wait for it.
+            _leave(1)
+
+
+async def _shut_down(hub: Hub) -> None:
+    try:
+        await hub.shutdown()
+    except TransportError as error:
+        logger.warning("what handlers published could not be closed in an orderly way: %s", error)
+
+
+@contextmanager
+def _heeding_signals(worker: Worker, longest: float) -> Iterator[None]:
+    """Stop the worker at the first signal, leave at the second, or when `longest` seconds passed.
+
+    Not with `loop.add_signal_handler`: a handler that blocks the loop would keep it from being
+    heard.
+    """
+    loop = asyncio.get_running_loop()
+    overtime = Timer(longest, _give_up, [worker])
+    overtime.daemon = True
+
+    def first(number: int, frame: object) -> None:
+        since = monotonic()
+
+        def second(number: int, frame: object) -> None:
+            if monotonic() - since > _ECHO:
+                os.write(2, b"left at once; what is not committed comes again\n")
+                _leave(128 + number)
+
+        for again in _SIGNALS:
+            signal.signal(again, second)
+        overtime.start()
+        loop.call_soon_threadsafe(stop, signal.Signals(number).name)
+
+    def stop(name: str) -> None:
+        logger.info("%s: finishing what is in hand; once more leaves at once", name)
+        worker.stop()
+
+    before = [signal.signal(number, first) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        overtime.cancel()
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _give_up(worker: Worker) -> None:
+    what = ", ".join(worker.in_hand) or "something other than a handler"
+    logger.error(
+        "group %s does not come to an end because of %s, so it leaves; what is not committed comes "
+        "again",
+        worker.group,
+        what,
+    )
+    _leave(1)
+
+
+def _leave(code: int) -> None:
+    os._exit(code)  # stderr, where the log goes, keeps nothing back

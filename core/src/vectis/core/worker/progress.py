@@ -1,0 +1,95 @@
+"""How far a worker came: what is finished, and when that is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from vectis.core.exceptions import LeaseLost, TransportError
+from vectis.core.redact import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from vectis.core.message import TopicPartition
+    from vectis.core.transport import Consumer
+    from vectis.core.worker.report import Report
+
+__all__ = ["Progress"]
+
+logger = logging.getLogger("vectis.worker")
+
+_LAST_COMMIT = 3.0  # seconds that the commit at the end may take
+
+
+class Progress:
+    """The watermarks of one consumer that are not committed yet.
+
+    Args:
+        consumer: Stores the offsets.
+        report: Its `uncommitted` tells why the last commit failed.
+        interval: Seconds from the first finished delivery to the commit.
+    """
+
+    def __init__(self, consumer: Consumer, report: Report, interval: float) -> None:
+        self._consumer = consumer
+        self._report = report
+        self._interval = interval
+        self._finished: dict[TopicPartition, int] = {}
+        self._something = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+
+    def finished(self, where: TopicPartition, position: int) -> None:
+        """Note that everything of a partition below an offset is finished."""
+        self._finished[where] = position
+        self._something.set()
+
+    async def keep_committing(self) -> None:
+        """Commit what is finished, again and again, until cancelled.
+
+        Beside the handlers and not between them: one that waits for its next attempt must not hold
+        up what others have finished.
+        """
+        while True:
+            await self._something.wait()
+            await asyncio.sleep(self._interval)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is finished; on an error it stays noted, and is committed next time."""
+        async with self._one_at_a_time:
+            self._something.clear()
+            held = self._consumer.assignment()
+            offsets = {where: at for where, at in self._finished.items() if where in held}
+            if not offsets:
+                return
+            try:
+                await self._consumer.commit(offsets)
+            except LeaseLost as error:
+                logger.warning("%s", error)
+            except TransportError as error:
+                if not self._report.uncommitted:  # said once, and not with every try
+                    logger.error("progress is not committed, trying again until it is: %s", error)
+                self._report.uncommitted = one_line(str(error))
+                self._something.set()
+                return
+            if self._report.uncommitted:
+                logger.info("progress is committed again")
+                self._report.uncommitted = ""
+            for where, at in offsets.items():
+                if self._finished.get(where) == at:  # nothing was finished meanwhile
+                    del self._finished[where]
+
+    async def commit_at_the_end(self) -> None:
+        """Commit for the last time; a transport that does not answer holds the end for 3 s."""
+        try:
+            async with asyncio.timeout(_LAST_COMMIT):
+                await self.commit()
+        except TimeoutError:
+            self._report.uncommitted = f"no answer within {_LAST_COMMIT:g} s"
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop partitions that went to another member."""
+        for where in partitions:
+            self._finished.pop(where, None)

@@ -1,0 +1,150 @@
+"""As many tasks as handlers may run at once, started when one is needed and kept.
+
+A runner takes job after job. As long as handlers finish without waiting, one runner does them all
+and no task is made or woken for any of them; only when it waits in one is the next runner woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Runners"]
+
+T = TypeVar("T")
+
+
+class Runners(Generic[T]):
+    """Runs jobs, at most so many at once, in the order they were offered.
+
+    Args:
+        run: Runs one job and returns the one that comes right after it, if any; must not raise.
+        most: How many may run at once.
+
+    Example:
+        >>> import asyncio
+        >>> from vectis.core.worker.runners import Runners
+        >>> async def run(number):
+        ...     print(number)
+        >>> async def main():
+        ...     runners = Runners(run, most=2)
+        ...     runners.offer(1), runners.offer(2)
+        ...     await runners.idle()
+        ...     await runners.close()
+        >>> _ = asyncio.run(main())
+        1
+        2
+    """
+
+    def __init__(self, run: Callable[[T], Awaitable[T | None]], most: int) -> None:
+        self._run = run
+        self._most = most
+        self._ready: deque[T] = deque()
+        self._parked: list[asyncio.Future[None]] = []
+        self._tasks: dict[asyncio.Task[None], T | None] = {}
+        self._cancelled: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._looking = False
+        self._closing = False
+        self._running = 0
+        self._bell: asyncio.Future[None] | None = None
+        self.broken: Future[BaseException] = Future()
+        """Done when a runner ended that should not have: what it ran is stuck."""
+
+    def offer(self, job: T) -> None:
+        """Run a job as soon as its turn comes; on the event loop only."""
+        self._ready.append(job)
+        if not self._looking:
+            self._look_soon()
+
+    def cancel(self, wanted: Callable[[T], bool]) -> None:
+        """Cancel the running jobs that are wanted; their `run` ends in its own way."""
+        for task, job in list(self._tasks.items()):
+            if job is not None and wanted(job):
+                self._cancelled.add(task)
+                task.cancel()
+
+    def withdraw(self, wanted: Callable[[T], bool]) -> None:
+        """Take back jobs that wait for a runner."""
+        self._ready = deque(job for job in self._ready if not wanted(job))
+
+    async def idle(self) -> None:
+        """Return when nothing runs or waits any more."""
+        while self._ready or self._running:
+            self._bell = asyncio.get_running_loop().create_future()
+            await self._bell
+
+    async def close(self, *, grace: float = 1.0) -> None:
+        """End the runners; one whose handler swallows its cancellation is left after `grace` s."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+
+    def _look_soon(self) -> None:
+        self._looking = True
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Wake or start one more runner; it takes what is ready before this is called again."""
+        self._looking = False
+        if not self._ready:
+            return
+        while self._parked:
+            bell = self._parked.pop()
+            if not bell.done():
+                bell.set_result(None)
+                break
+        else:
+            if len(self._tasks) >= self._most:
+                return  # whoever is done takes it
+            assert self._loop is not None
+            task = self._loop.create_task(self._take_jobs(), name="vectis-runner")
+            self._tasks[task] = None
+            task.add_done_callback(self._ended)
+        self._look_soon()
+
+    async def _take_jobs(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        tasks, run = self._tasks, self._run
+        while True:
+            self._running += 1
+            try:
+                job: T | None = None
+                while job is not None or self._ready:
+                    tasks[task] = job = self._ready.popleft() if job is None else job
+                    job = await run(job)
+                    if task.cancelling():
+                        if task not in self._cancelled:
+                            return  # from outside: the loop ends
+                        self._cancelled.discard(task)
+                        task.uncancel()  # that was for the job; the runner lives on
+            finally:
+                tasks[task] = None
+                self._running -= 1
+            if self._bell is not None and not self._running and not self._bell.done():
+                self._bell.set_result(None)
+            bell = loop.create_future()
+            self._parked.append(bell)
+            await bell
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._cancelled.discard(task)
+        if self._closing or self.broken.done():
+            return
+        if task.cancelled() or task.exception() is None:
+            error: BaseException = RuntimeError("a runner of the worker was cancelled from inside")
+        else:
+            error = task.exception() or RuntimeError("a runner of the worker ended")
+        self.broken.set_result(error)

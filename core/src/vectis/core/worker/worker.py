@@ -1,0 +1,241 @@
+"""The worker's loop: receive, hand to the engine, commit what is finished, and end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import TYPE_CHECKING
+
+from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.redact import one_line
+from vectis.core.transport import Route
+from vectis.core.worker.engine import Engine
+from vectis.core.worker.handling import Handling
+from vectis.core.worker.progress import Progress
+from vectis.core.worker.report import Report
+from vectis.core.worker.retry import Retry
+from vectis.core.worker.subscribed import subscribed
+
+if TYPE_CHECKING:
+    from vectis.core.hub import Hub
+    from vectis.core.message import Delivery, TopicPartition
+    from vectis.core.worker.partition import Partition
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("vectis.worker")
+
+_FETCH = 500  # deliveries asked for at once
+_LISTEN = 0.5  # seconds that a fetch waits for the first one
+_GRACE = 1.0  # seconds for a handler that was cut off to give way
+_RECONNECT = Retry(attempts=0, initial=0.1, longest=5.0)
+
+
+class Worker:
+    """Consumes for one hub: at least once, in the order of each partition.
+
+    Args:
+        hub: Its consuming handlers are called, its settings and transport used.
+
+    Attributes:
+        group: The consumer group it is a member of.
+        transport: The name of the plugin it reads through.
+        subscribed: Its handlers and topics.
+        report: What it did so far.
+
+    Raises:
+        ConfigError: Nothing to consume, a topic or the group unknown, or quarantined plugins whose
+            events would be skipped.
+        TransportError: No transport is configured.
+
+    Example:
+        >>> import asyncio
+        >>> from vectis.core import Hub
+        >>> from vectis.core.testing import MemoryTransport
+        >>> from vectis.core.worker import Worker
+        >>> hub = Hub({"consumer": {"group": "shop"}}, plugins={"memory": MemoryTransport()})
+        >>> async def handle(event_type, payload):
+        ...     print(event_type, payload)
+        ...     worker.stop()
+        >>> subscription = hub.on_event("order.created", handle, topic="vectis.orders")
+        >>> worker = Worker(hub)
+        >>> async def main():
+        ...     await hub.publish("vectis.orders", "order.created", {"order_id": 7}, key="7")
+        ...     return await worker.run()
+        >>> report = asyncio.run(main())
+        order.created {'order_id': 7}
+        >>> report.handled
+        1
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._settings = hub.consumer_settings
+        _refuse_quarantined(hub)
+        self.subscribed = subscribed(hub)
+        self.transport, self._consumer = hub.consumer(self.subscribed.topics, _group(hub))
+        self.group = self._consumer.group
+        self.report = Report()
+        self._threads = ThreadPoolExecutor(
+            self._settings.concurrency, thread_name_prefix="vectis-handler"
+        )
+        handlers = self.subscribed.handlers
+        self._handling = Handling(hub, handlers, self.group, self.report, self._threads)
+        self._engine = Engine(self._handling, self._settings, self._watermark_moved)
+        self._progress = Progress(self._consumer, self.report, self._settings.commit_interval)
+        self._stopping = asyncio.Event()
+        self._failed_fetches = 0
+        self._random = Random()
+
+    @property
+    def in_hand(self) -> list[str]:
+        """What is handled now, each as `plugin:handler at topic/partition@offset`."""
+        return [self._handling.named(job) for job in self._engine.running]
+
+    def stop(self) -> None:
+        """Ask the worker to end: what runs is finished, the rest comes again later.
+
+        What is not finished `[consumer] shutdown_timeout` seconds later is cut off. To be called on
+        the worker's event loop.
+        """
+        self._stopping.set()
+        self._engine.halt()
+
+    async def run(self) -> Report:
+        """Consume until `stop`, then drain, commit and close.
+
+        Returns:
+            What was done; `report.clean` is False when work was abandoned.
+
+        Raises:
+            TransportError: The consumer cannot start. Once it has, it is tried again.
+            HookError: A `vectis_startup` guard failed.
+        """
+        await self._hub.startup()
+        try:
+            await self._consumer.start(on_assigned=self._assigned, on_revoked=self._revoked)
+            logger.info(
+                "consuming %s as group %s through %s%s",
+                ", ".join(self.subscribed.topics),
+                self.group,
+                self.transport,
+                self._described(),
+            )
+            for warning in self.subscribed.unread:
+                logger.warning("%s", warning)
+            await self._work_until_stopped()
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            await self._close()
+        return self.report
+
+    def _described(self) -> str:
+        # With the file or the servers: a worker that reads another file than it should looks idle.
+        offer = self._hub.routing.offer(Route("service", self.subscribed.topics[0]))
+        return f" ({offer.carrier.describe})" if offer and offer.carrier.describe else ""
+
+    async def _close(self) -> None:
+        try:
+            await self._consumer.close()
+        except TransportError as error:
+            logger.warning("group %s could not be left in an orderly way: %s", self.group, error)
+
+    async def _work_until_stopped(self) -> None:
+        receiving = asyncio.create_task(self._keep_receiving(), name="vectis-worker")
+        others = (
+            asyncio.create_task(self._stopping.wait()),
+            asyncio.create_task(self._progress.keep_committing()),
+            asyncio.create_task(self._engine.broken()),
+        )
+        try:
+            await asyncio.wait([receiving, *others], return_when=asyncio.FIRST_COMPLETED)
+            self.stop()  # also when one of them ended because of a mistake of its own
+        finally:
+            receiving.cancel()
+            self.report.abandoned += await self._engine.stop(self._settings.shutdown_timeout)
+            await self._progress.commit_at_the_end()
+            for task in others:
+                task.cancel()
+            await asyncio.wait([receiving, *others], timeout=_GRACE)
+        for task in (receiving, *others):
+            if task.done() and not task.cancelled():
+                task.result()
+
+    # ------------------------------------------------------------ receiving
+
+    async def _keep_receiving(self) -> None:
+        """Fetch for ever, also when everything is full: partitions change hands in `fetch`."""
+        while True:
+            self._engine.receive(await self._fetch())
+            self._consumer.pause(*self._engine.full())
+
+    async def _fetch(self) -> list[Delivery]:
+        """Fetch once; while the transport is away, say so the first time and return nothing."""
+        try:
+            deliveries = await self._consumer.fetch(max_records=_FETCH, timeout=_LISTEN)
+        except TransportError as error:
+            self._failed_fetches += 1
+            if self._failed_fetches == 1:
+                logger.error("cannot fetch, trying again until it works: %s", error)
+            await asyncio.sleep(_RECONNECT.wait(self._failed_fetches, self._random))
+            return []
+        if self._failed_fetches:
+            logger.info("fetching again, after %d failures", self._failed_fetches)
+            self._failed_fetches = 0
+        return deliveries
+
+    def _watermark_moved(self, partition: Partition) -> None:
+        position = partition.watermark.position
+        if position is not None:
+            self._progress.finished(partition.where, position)
+        if partition.paused and partition.has_room:
+            partition.paused = False
+            self._consumer.resume(partition.where)
+
+    async def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        self._engine.assign(partitions)
+        logger.info("assigned %s", _listed(partitions))
+
+    async def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        cut_off = await self._engine.revoke(partitions, self._settings.shutdown_timeout)
+        await self._progress.commit()
+        self._progress.forget(partitions)
+        self._engine.forget(partitions)
+        logger.info("revoked %s", _listed(partitions))
+        if cut_off:
+            self.report.overlapping += len(cut_off)
+            logger.warning("cut off with the partition; it comes again elsewhere: %s", cut_off)
+
+
+def _listed(partitions: frozenset[TopicPartition]) -> str:
+    return one_line(", ".join(map(str, sorted(partitions))), limit=500)
+
+
+def _group(hub: Hub) -> str:
+    group = hub.consumer_settings.group
+    if group is None:
+        raise ConfigError(
+            'the worker needs a consumer group: set [consumer] group = "shop" or '
+            "VECTIS_CONSUMER_GROUP, to the name of this service. There is no default, because two "
+            "services that share a group by accident would each lose half of the events"
+        )
+    return group
+
+
+def _refuse_quarantined(hub: Hub) -> None:
+    """Their events would be skipped and committed, which loses them."""
+    broken = [
+        plugin
+        for plugin in hub.plugins
+        if plugin.state == "quarantined" and plugin.name not in hub.consumer_settings.tolerate
+    ]
+    if broken:
+        causes = "; ".join(f"{plugin}: {one_line(plugin.reason)}" for plugin in broken)
+        names = ", ".join(f'"{plugin.name}"' for plugin in broken)
+        raise ConfigError(
+            "the worker does not start with broken plugins, because events that they handle would "
+            f"be skipped for good: {causes}. Mend or disable them, or accept it with "
+            f"[consumer] tolerate = [{names}]"
+        )

@@ -1,0 +1,224 @@
+"""`vectis doctor`: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.core.cli_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONSUMES = (
+    "from vectis.core import on_event\n@on_event('a.b')\ndef sync(event_type, payload): ...\n"
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def statuses(world: World, name: str, *arguments: str, **variables: str) -> dict[str, str]:
+    """Return the messages of the checks of a name, with their status."""
+    answer = world.vectis("doctor", "--json", *arguments, **variables)
+    assert answer.code == (1 if answer.json["failed"] else 0)
+    return {
+        check["message"]: check["status"]
+        for check in answer.json["checks"]
+        if check["name"].startswith(name)
+    }
+
+
+def test_a_fresh_installation_is_fine_but_has_no_transport(world: World) -> None:
+    answer = world.vectis("doctor")
+    assert answer.code == 0
+    assert "in-process bus" in answer.out
+    assert "warn  transport: none is available" in answer.out
+    assert "redpanda declined: no servers are configured" in answer.out
+    assert "sqlite declined" in answer.out
+    assert answer.out.splitlines()[-1].startswith("0 failed, 1 to look at")
+
+
+def test_the_transport_that_was_chosen_is_named_with_the_reason(world: World) -> None:
+    world.config('[sqlite]\npath = "events.db"\n')
+    [message] = [text for text in statuses(world, "transport") if text.startswith("sqlite")]
+    assert "the only one that offers" in message
+    assert str(world.here / "events.db") in message
+    world.config('[hub]\ntransport = "sqlite"\n[sqlite]\npath = "events.db"\n')
+    assert any("chosen by vectis.toml:2" in text for text in statuses(world, "transport"))
+
+
+def test_a_chosen_transport_that_declines_fails(world: World) -> None:
+    world.config('[hub]\ntransport = "redpanda"\n')
+    found = statuses(world, "transport")
+    assert "fail" in found.values()
+    assert any("no servers are configured" in text for text in found)
+
+
+def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> None:
+    world.install("acme", version="2.0", plugin="acme = acme", acme="\n\nimport nothing_there\n")
+    answer = world.vectis("doctor")
+    assert answer.code == 1
+    assert "fail  plugin acme (acme 2.0): quarantined" in answer.out
+    assert "acme.py:3" in answer.out
+    assert '[plugins] disable = ["acme"]' in answer.out
+    assert "is quarantined" not in answer.err
+
+
+def test_a_tolerated_plugin_is_only_a_warning(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    world.config('[consumer]\ntolerate = ["acme"]\n')
+    assert list(statuses(world, "plugin acme").values()) == ["warn"]
+
+
+def test_a_disabled_plugin_is_fine_and_named(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    world.config('[plugins]\ndisable = ["acme"]\n')
+    assert statuses(world, "plugin acme") == {
+        "disabled by vectis.toml:2; it was not imported": "ok"
+    }
+
+
+def test_a_required_plugin_must_be_usable(world: World) -> None:
+    world.config('[plugins]\nrequire = ["redpanda"]\n')
+    [(message, status)] = statuses(world, "require").items()
+    assert status == "fail"
+    assert "no servers are configured" in message
+
+
+def test_handled_types_without_a_topic_fail_and_the_three_places_are_named(world: World) -> None:
+    world.module("shop", CONSUMES)
+    answer = world.vectis("doctor", "--module", "shop")
+    assert answer.code == 1
+    assert "no topic is known for a.b, which app:sync handles" in answer.out
+    assert '@on_event("a.b", topic="...")' in answer.out
+    assert '[topics] "..." = ["a.b"]' in answer.out
+    assert "catalogue" in answer.out
+
+
+def test_a_group_is_asked_for_only_where_something_is_consumed(world: World) -> None:
+    assert statuses(world, "consumer group") == {}
+    world.module("shop", CONSUMES)
+    assert list(statuses(world, "consumer group", "--module", "shop").values()) == ["warn"]
+    set_by = statuses(world, "consumer group", "--module", "shop", VECTIS_CONSUMER_GROUP="shop")
+    assert set_by == {"shop (VECTIS_CONSUMER_GROUP)": "ok"}
+
+
+def test_a_module_that_does_not_import_fails_and_the_rest_is_still_checked(world: World) -> None:
+    world.module("shop", "1 / 0\n")
+    world.config('[consumer]\nmodules = ["shop"]\n')
+    [(message, status)] = statuses(world, "module shop").items()
+    assert status == "fail"
+    assert "shop.py:1" in message
+    assert "ok" in statuses(world, "bus").values()
+
+
+def test_without_a_bus_handlers_fail(world: World) -> None:
+    world.module("shop", "from vectis.core import handles\n@handles('a.b')\ndef f(event): ...\n")
+    world.config('[plugins]\ndisable = ["bus"]\n')
+    assert list(statuses(world, "bus").values()) == ["warn"]
+    [(message, status)] = statuses(world, "bus", "--module", "shop").items()
+    assert (status, "app:f" in message) == ("fail", True)
+
+
+def test_doubtful_settings_are_warnings(world: World) -> None:
+    world.config('[buss]\nx = 1\n[handlers."app:nobody"]\npriority = 1\n')
+    assert list(statuses(world, "config", VECTIS_BUS_BUGET_MS="1").values()).count("warn") == 2
+    [message] = statuses(world, "handlers")
+    assert message == "vectis.toml:3: no handler is called 'app:nobody'"
+
+
+def test_a_broken_config_is_the_first_thing_to_mend(world: World) -> None:
+    world.config("[consumer]\nconcurency = 3\n")
+    [(message, status)] = statuses(world, "config").items()
+    assert status == "fail"
+    assert "vectis.toml:2" in message
+
+
+def test_a_transport_that_does_not_say_why_is_guessed_from_its_settings(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+import attrs
+from vectis.core import hookimpl
+
+@attrs.frozen
+class Settings:
+    address: str | None = None
+
+@hookimpl
+def vectis_settings():
+    return Settings
+
+@hookimpl
+def vectis_emit(route): ...
+""",
+    )
+    assert any("not set in [acme]: address" in text for text in statuses(world, "transport"))
+
+
+def test_two_buses_are_one_failure_and_the_list_goes_on(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme:Bus",
+        acme="""
+from vectis_bus import Bus as Real
+
+class Bus(Real):
+    def vectis_settings(self): ...
+""",
+    )
+    world.module("shop", "from vectis.core import handles\n@handles('a.b')\ndef f(event): ...\n")
+    [(message, status)] = statuses(world, "bus", "--module", "shop").items()
+    assert status == "fail"
+    assert "several plugins offer to be the bus" in message
+    assert '[plugins] disable = ["' in message
+    answer = world.vectis("doctor", "--module", "shop", "--json")
+    failed = [check["name"] for check in answer.json["checks"] if check["status"] == "fail"]
+    assert failed == ["bus"]
+    assert "transport" in {check["name"] for check in answer.json["checks"]}
+
+
+def test_a_transport_whose_settings_are_wrong_fails_since_publishing_raises(world: World) -> None:
+    world.config('[sqlite]\npth = "events.db"\n')
+    found = statuses(world, "transport")
+    [failed] = [message for message, status in found.items() if status == "fail"]
+    assert "plugin sqlite (vectis-sqlite" in failed
+    assert "pth" in failed
+
+
+def test_a_handler_whose_topic_no_worker_reads_is_named(world: World) -> None:
+    world.module("shop", CONSUMES.replace("'a.b'", "'a.b', topic='elsewhere'"))
+    world.config('[consumer]\ngroup = "shop"\ntopics = ["here"]\n')
+    [(message, status)] = statuses(world, "topics", "--module", "shop").items()
+    assert status == "warn"
+    assert "app:sync handles a.b, which arrives on elsewhere" in message
+    assert "vectis.toml:3" in message
+
+
+def test_a_name_that_no_plugin_has_is_a_warning_with_the_nearest(world: World) -> None:
+    world.config('[plugins]\ndisable = ["buss"]\n[consumer]\ntolerate = ["nobody-at-all"]\n')
+    found = statuses(world, "config")
+    wrong = "vectis.toml:2: [plugins] disable names 'buss', and no installed plugin is called so"
+    assert found[f"{wrong}; did you mean 'bus'?"] == "warn"
+    assert any("[consumer] tolerate names 'nobody-at-all'" in message for message in found)
+    answer = world.vectis("plugins")
+    assert (answer.code, "did you mean 'bus'?" in answer.err) == (0, True)
+    hub = world.python("-c", "from vectis.core import Hub; Hub()")
+    assert "did you mean 'bus'?" in hub.err
+
+
+def test_a_plugin_that_does_nothing_is_a_warning_with_the_hooks_that_lack_the_mark(
+    world: World,
+) -> None:
+    world.install("acme", plugin="acme = acme", acme="def vectis_after_emit(event): ...\n")
+    world.install("idle", plugin="idle = idle", idle="")
+    [(message, status)] = statuses(world, "plugin acme").items()
+    assert status == "warn"
+    assert "without @hookimpl, so never called: vectis_after_emit" in message
+    [(message, status)] = statuses(world, "plugin idle").items()
+    assert (status, "no hooks and no handlers" in message) == ("warn", True)

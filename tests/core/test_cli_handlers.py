@@ -1,0 +1,132 @@
+"""`vectis handlers` and `vectis config`: what is registered and what is set, and by whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.core.cli_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHOP = """
+from vectis.core import on_event
+from vectis.core.events import event_bus
+
+def cache(event): ...
+async def audit(event): ...
+
+event_bus.subscribe("order.*", cache, priority=70, once=True)
+event_bus.subscribe("order.created", audit, priority=30, timeout=1.5, required=True)
+
+@on_event("order.created")
+def sync(event_type, payload): ...
+"""
+
+CONFIG = """
+[consumer]
+modules = ["shop"]
+
+[topics]
+"shop.orders" = ["order.created"]
+
+[handlers."app:cache"]
+priority = 5
+
+[handlers."app:audit"]
+enabled = false
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.module("shop", SHOP)
+    world.config(CONFIG)
+    return world
+
+
+def test_handlers_come_in_order_with_policy_and_what_changed_them(world: World) -> None:
+    lines = world.vectis("handlers").out.splitlines()
+    [cache] = [line for line in lines if "app:cache" in line]
+    [audit] = [line for line in lines if "app:audit" in line]
+    assert cache.split()[:4] == ["5", "order.*", "app:cache", "once"]
+    assert "changed by vectis.toml:" in cache
+    assert audit.split()[:3] == ["30", "order.created", "app:audit"]
+    assert "timeout 1.5 s, required" in audit
+    assert "disabled by vectis.toml:" in audit
+    assert lines.index(cache) < lines.index(audit)
+
+
+def test_consuming_handlers_show_topic_and_transport(world: World) -> None:
+    def row(**variables: str) -> list[str]:
+        lines = world.vectis("handlers", **variables).out.splitlines()
+        return next(line for line in lines if "app:sync" in line).split()
+
+    assert row() == ["order.created", "shop.orders", "none", "app:sync", "enabled"]
+    assert row(VECTIS_SQLITE_PATH="events.db")[2] == "sqlite"
+
+
+def test_json_tells_the_same(world: World) -> None:
+    rows = {row["handler"]: row for row in world.vectis("handlers", "--json").json}
+    assert rows["app:cache"]["priority"] == 5
+    assert rows["app:audit"]["enabled"] is False
+    assert rows["app:sync"]["topics"] == ["shop.orders"]
+    assert rows["app:sync"]["transports"] == [None]
+
+
+def test_missing_plugins_are_mentioned_beside_the_answer(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    answer = world.vectis("handlers", "--json")
+    assert answer.json
+    assert "acme (acme 1.0) is quarantined, so its handlers are missing" in answer.err
+
+
+def test_without_handlers_it_says_how_to_name_modules(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "--module" in World(tmp_path / "empty").vectis("handlers").out
+
+
+def test_every_setting_has_an_origin(world: World) -> None:
+    answer = world.vectis("config", "--json", VECTIS_BUS_BUDGET_MS="30").json
+    origins = {
+        (row["table"], row["key"]): (row["value"], row["origin"]) for row in answer["settings"]
+    }
+    assert origins["bus", "budget_ms"] == (30.0, "VECTIS_BUS_BUDGET_MS")
+    assert origins["consumer", "modules"] == (["shop"], "vectis.toml:3")
+    assert origins["hub", "publish_timeout"] == (10.0, "default")
+    assert origins['handlers."app:cache"', "priority"] == (5, "vectis.toml:9")
+    assert answer["file"] == str(world.here / "vectis.toml")
+
+
+def test_secrets_are_masked(world: World) -> None:
+    world.config('[redpanda]\nsasl_password = "geheim"\n')
+    for arguments in (["config"], ["config", "--json"], ["doctor"]):
+        answer = world.vectis(*arguments)
+        assert "geheim" not in answer.out + answer.err
+    assert "********" in world.vectis("config").out
+
+
+def test_doubtful_settings_are_warned_about_once(world: World) -> None:
+    world.config("[buss]\nbudget_ms = 3\n")
+    answer = world.vectis("config", VECTIS_BUS_BUGET_MS="3")
+    assert answer.code == 0
+    assert "did you mean bus?" in answer.out
+    assert "did you mean VECTIS_BUS_BUDGET_MS?" in answer.out
+    assert answer.err == ""
+
+
+def test_a_plugin_that_was_not_loaded_is_why_its_table_is_missing(world: World) -> None:
+    world.config('[plugins]\ndisable = ["bus"]\nrequire = ["nothing"]\n')
+    warnings = world.vectis("config", "--json").json["warnings"]
+    assert any("'nothing', required by vectis.toml:3" in warning for warning in warnings)
+    assert any("disabled by vectis.toml:2" in warning for warning in warnings)
+
+
+def test_a_config_that_cannot_be_read_names_file_and_line(world: World) -> None:
+    world.config("[hub\n")
+    answer = world.vectis("config")
+    assert answer.code == 2
+    assert "vectis.toml:1" in answer.err

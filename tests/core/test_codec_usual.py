@@ -1,0 +1,123 @@
+"""The quick way through binary mode reads what the careful way reads, or leaves it alone."""
+
+import attrs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vectis.core._decode import read_closely
+from vectis.core._usual import read_usual
+from vectis.core.codec import Received, encode
+from vectis.core.events import Event
+from vectis.core.exceptions import DecodeError
+from vectis.core.message import Delivery, Headers
+
+CAP = 10_000
+SLOTS = tuple(name for name in Event.__slots__ if name != "time")
+NEEDED: Headers = (
+    ("ce_specversion", b"1.0"),
+    ("ce_id", b"1"),
+    ("ce_source", b"shop"),
+    ("ce_type", b"order.created"),
+    ("ce_time", b"2026-01-31T12:00:00Z"),
+)
+
+
+def delivery(headers: Headers, value: bytes | None = b"{}") -> Delivery:
+    return Delivery("vectis.orders", 0, 41, b"7", value, headers, timestamp=1_700_000_000_000)
+
+
+def content(received: Received) -> object:
+    event = received.event
+    said = attrs.asdict(received, filter=lambda field, _: field.name != "event")
+    return said, event.time, event.time.utcoffset(), [getattr(event, name) for name in SLOTS]
+
+
+NAMES = st.sampled_from(
+    [
+        *(name for name, _ in NEEDED),
+        *("content-type", "Content-Type", "ce_datacontenttype", "CE_ID", "ce_data", "ce_", "x", ""),
+        *("ce_dataschema", "ce_correlationid", "ce_causationid", "ce_userid", "ce_traceparent"),
+        *("ce_partitionkey", "ce_subject", "ce_tenant", "CE_TENANT", "traceparent", "ce_\u212a"),
+    ]
+)
+TEXTS = st.sampled_from(
+    [
+        *(text for _, text in NEEDED),
+        *(b"application/json", b"application/json; charset=utf-8", b"application/avro"),
+        *(b"2026-01-31T12:00:00.123456+00:00", b"2026-02-31T12:00:00Z", b"2026-W05-6T12:00:00Z"),
+        *(b"2026-01-31t12:00:00,5z", b"2016-12-31T23:59:60Z", b"2026-01-31T12:00:00+01:00"),
+        *(b"urn:vectis:event:order.created:v3", b"urn:vectis:event:other:v3", b"https://x/1"),
+        *("späti".encode(), b"", b"\xff", b"\r\n", b"\x7f", "\u202e".encode()),
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.tuples(NAMES, TEXTS | st.binary(max_size=9)), max_size=6),
+    st.booleans(),
+    st.sampled_from([None, b"", b"{}", b'[1,"a"]', b"{", b"[" * 300 + b"]" * 300]),
+    st.integers(0, 400),
+)
+@example([], True, b"{}", CAP)
+@example([("ce_id", b"2")], True, b"{}", CAP)
+@example([("CE_ID", b"2")], True, b"{}", CAP)
+@example([("ce_datacontenttype", b"application/avro")], True, b"{}", CAP)
+def test_it_never_reads_anything_else_than_the_careful_way(
+    more: list[tuple[str, bytes]], usable: bool, value: bytes | None, cap: int
+) -> None:
+    given = delivery((*NEEDED, *more) if usable else tuple(more), value)
+    quick = read_usual(given, cap)
+    if quick is not None:
+        assert content(quick) == content(read_closely(given, cap))
+
+
+def test_it_reads_what_we_write() -> None:
+    event = Event("order.created", {"n": 1}, "till", "anna", correlation_id="c", causation_id="0")
+    for version, trace, key in ((None, None, None), (3, "00-0af7-b7ad-01", "7")):
+        message = encode(
+            event,
+            topic="t",
+            key=key,
+            source="s",
+            max_bytes=CAP,
+            version=version,
+            traceparent=trace,
+        )
+        carried = delivery(message.headers, message.value)
+        quick = read_usual(carried, CAP)
+        assert quick is not None
+        assert content(quick) == content(read_closely(carried, CAP))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        (("content-type", b"application/json; charset=utf-8"),),
+        (("ce_dataschema", b"https://schemas.example/1"), ("ce_tenant", b"acme")),
+        (("traceparent", b"00-0af7-b7ad-01"),),
+    ],
+)
+def test_it_reads_what_any_tidy_producer_writes(more: Headers) -> None:
+    assert read_usual(delivery((*NEEDED, *more)), CAP) is not None
+    assert read_usual(delivery((*more, *reversed(NEEDED[:-1]))), CAP) is not None
+
+
+def test_a_header_of_any_length_is_not_remembered() -> None:
+    for headers in (
+        (*NEEDED, ("ce_tenant", b"x" * 5000)),
+        (*NEEDED, ("ce_" + "x" * 5000, b"")),
+    ):
+        assert read_usual(delivery(headers), CAP) is None
+        read_closely(delivery(headers), CAP)
+
+
+def test_what_was_remembered_of_one_message_is_not_believed_of_the_next() -> None:
+    assert read_usual(delivery(NEEDED), CAP) is not None
+    wrong = (("ce_specversion", b"2.0"), *NEEDED[1:])
+    for _ in range(2):
+        assert read_usual(delivery(wrong), CAP) is None
+    with pytest.raises(DecodeError, match=r"2\.0"):
+        read_closely(delivery(wrong), CAP)

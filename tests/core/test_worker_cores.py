@@ -1,0 +1,175 @@
+"""The worker's pure parts as state machines, against models too simple to be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from vectis.core.worker.lanes import Lanes
+from vectis.core.worker.rate import Rate
+from vectis.core.worker.runners import Runners
+from vectis.core.worker.watermark import Held, Watermark
+
+
+class WatermarkMachine(RuleBasedStateMachine):
+    """Offsets with holes are received in order and finished in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watermark = Watermark()
+        self.next = 0
+        self.places: dict[int, Held] = {}
+        self.received: list[int] = []
+        self.finished: set[int] = set()
+
+    @rule(hole=st.integers(0, 3))
+    def receive(self, hole: int) -> None:
+        offset = self.next + hole
+        self.places[offset] = self.watermark.receive(offset, size=offset % 7)
+        self.received.append(offset)
+        self.next = offset + 1
+
+    @precondition(lambda self: len(self.finished) < len(self.received))
+    @rule(data=st.data())
+    def finish(self, data: Any) -> None:
+        offset = data.draw(st.sampled_from(sorted(set(self.received) - self.finished)))
+        self.watermark.finish(self.places[offset])
+        self.finished.add(offset)
+
+    @invariant()
+    def everything_below_the_position_is_finished_and_the_first_above_is_not(self) -> None:
+        open_ones = [offset for offset in self.received if offset not in self.finished]
+        below = [o for o in self.received if not open_ones or o < open_ones[0]]
+        assert self.watermark.position == (below[-1] + 1 if below else None)
+        assert self.watermark.oldest == (open_ones[0] if open_ones else None)
+        above = self.received[len(below) :]
+        assert len(self.watermark) == len(above)
+        assert self.watermark.size == sum(offset % 7 for offset in above)
+
+
+TestWatermark = WatermarkMachine.TestCase
+
+
+def test_offsets_that_do_not_grow_are_refused() -> None:
+    watermark = Watermark()
+    watermark.finish(watermark.receive(5, 0))
+    with pytest.raises(ValueError, match="offset 5 after 5"):
+        watermark.receive(5, 0)
+
+
+class LanesMachine(RuleBasedStateMachine):
+    """Items enter lanes and leave them; the model is one list a key, whose first item runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes: Lanes[int] = Lanes()
+        self.model: dict[str, list[int]] = defaultdict(list)
+        self.count = 0
+
+    @rule(key=st.sampled_from("abc"))
+    def enter(self, key: str) -> None:
+        self.count += 1
+        assert self.lanes.enter(key, self.count) is (not self.model[key])
+        self.model[key].append(self.count)
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def leave(self, data: Any) -> None:
+        key = data.draw(st.sampled_from(sorted(k for k, items in self.model.items() if items)))
+        self.model[key].pop(0)
+        assert self.lanes.leave(key) == (self.model[key][0] if self.model[key] else None)
+
+    @rule()
+    def drop_waiting(self) -> None:
+        dropped = sorted(self.lanes.drop_waiting())
+        assert dropped == sorted(item for items in self.model.values() for item in items[1:])
+        for items in self.model.values():
+            del items[1:]
+
+    @invariant()
+    def a_lane_is_busy_as_long_as_it_holds_something(self) -> None:
+        assert len(self.lanes) == sum(1 for items in self.model.values() if items)
+
+
+TestLanes = LanesMachine.TestCase
+
+
+@given(st.integers(1, 20), st.lists(st.floats(0, 120), max_size=60))
+def test_never_more_in_any_minute_than_twice_what_is_allowed(
+    per_minute: int, waits: list[float]
+) -> None:
+    rate, now, taken = Rate(per_minute), 0.0, list[float]()
+    for wait in waits:
+        now += wait
+        if rate.take(now) == 0.0:
+            taken.append(now)
+    for moment in taken:
+        # A minute's worth may have been saved up, and another one is earned meanwhile.
+        assert sum(moment <= other < moment + 60 for other in taken) <= 2 * per_minute + 1
+
+
+@given(st.integers(1, 20), st.lists(st.floats(0, 5), max_size=60))
+def test_whoever_waits_as_long_as_told_is_allowed(per_minute: int, waits: list[float]) -> None:
+    rate, now = Rate(per_minute), 0.0
+    for wait in waits:
+        now += wait
+        told = rate.take(now)
+        if told:
+            now += told + 1e-6
+            assert rate.take(now) == 0.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    most=st.integers(1, 4),
+    pauses=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+)
+def test_every_job_runs_once_and_never_more_than_allowed_at_once(
+    most: int, pauses: list[int]
+) -> None:
+    running, peak = 0, 0
+    began: list[int] = []
+
+    async def run(job: int) -> int | None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        began.append(job)
+        for _ in range(pauses[job]):
+            await asyncio.sleep(0)
+        running -= 1
+        return None
+
+    async def main() -> None:
+        runners = Runners(run, most)
+        for job in range(len(pauses)):
+            runners.offer(job)
+        await runners.idle()
+        await runners.close()
+
+    asyncio.run(main())
+    assert began == list(range(len(pauses)))
+    assert peak <= most
+
+
+def test_jobs_that_do_not_wait_share_one_task() -> None:
+    tasks: set[Any] = set()
+
+    async def run(job: int) -> None:
+        tasks.add(asyncio.current_task())
+
+    async def main() -> None:
+        runners = Runners(run, most=100)
+        for job in range(1000):
+            runners.offer(job)
+        await runners.idle()
+        await runners.close()
+
+    asyncio.run(main())
+    assert len(tasks) == 1

@@ -1,0 +1,75 @@
+"""SIGKILL of workers and publishers at random moments, on real orders."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.orders import plan, publications
+from tests.faults.scene import SHORT_LEASE
+from tests.faults.trace import sent_in
+from vectis_commerce.demo import ledger
+from vectis_commerce.demo.check import reckon
+from vectis_commerce.demo.orders import read_orders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from tests.faults.scene import Process, Scene
+
+HANDLERS = "vectis_commerce.demo.consumer"
+TRACED = 400  # bytes of trace for one message, roughly: sent, handled, committed
+TRACED_BARE = 130  # only sent
+AT_START = 0.2  # of the kills hit a process that has only just begun
+
+AT_PUBLISHER = 0.4  # of the kills, as long as there is one
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["recorded", "bare"])
+def test_the_ledger_is_exact_however_often_a_worker_or_the_publisher_is_killed(
+    scene: Scene, orders_file: Path, random: Random, full: bool, bare: bool
+) -> None:
+    kills = 50 if full else 3
+    scene.configure(sqlite=SHORT_LEASE)
+    orders = read_orders(orders_file).orders
+    planned = plan(orders)
+    ledger.Ledger(scene.folder / "ledger.db").close()  # or else two workers make it at once
+    traced = len(planned) * (TRACED_BARE if bare else TRACED)
+    workers = [scene.worker(HANDLERS, bare=bare), scene.worker(HANDLERS, bare=bare)]
+    publisher = scene.publisher(orders_file)
+
+    for moment in sorted(random.uniform(0, traced) for _ in range(kills)):
+        _until_due(scene, publisher, moment)
+        if random.random() < AT_START:
+            time.sleep(random.uniform(0, 0.5))  # no condition to wait for: any moment will do
+        if publisher.popen.poll() is None and random.random() < AT_PUBLISHER:
+            publisher.kill()
+            publisher = scene.publisher(orders_file)
+        else:
+            victim = random.randrange(len(workers))
+            workers[victim].kill()
+            workers[victim] = scene.worker(HANDLERS, bare=bare)
+
+    scene.until(lambda: _all_done(scene, publisher), "for the rest", patience=600)
+    scene.until_at_work(*workers)
+    assert [worker.stop() for worker in workers] == [0, 0]
+    if not bare:  # nobody wrote down what bare workers did, and the ledger speaks for itself
+        findings = scene.findings(publications(planned, sent_in(scene.folder)))
+        assert not findings.problems, findings
+    reckoning = reckon(orders, (), ledger.read(scene.folder / "ledger.db"))
+    assert reckoning.matches, reckoning.differences[:10]
+
+
+def _until_due(scene: Scene, publisher: Process, moment: float) -> None:
+    scene.until(lambda: _traced(scene) > moment or _all_done(scene, publisher), "to kill")
+
+
+def _traced(scene: Scene) -> int:
+    return sum(file.stat().st_size for file in scene.folder.glob("*.trace"))
+
+
+def _all_done(scene: Scene, publisher: Process) -> bool:
+    return publisher.popen.poll() == 0 and scene.behind() == 0

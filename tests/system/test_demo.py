@@ -1,0 +1,368 @@
+"""`vectis demo` as people run it: real orders, a real worker process, and every way it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vectis_commerce.demo.folder import FolderError, prepare
+from vectis_commerce.demo.orders import read_orders, shipped_orders
+from vectis_commerce.demo.run import Plan, run
+
+DEMO = [sys.executable, "-c", "from vectis.core.cli import main; raise SystemExit(main())", "demo"]
+SHIPPED = shipped_orders().read_text(encoding="utf-8").splitlines()
+
+# The first 500 orders against the limit of 100.00.
+TOTALS = {
+    "orders": ("500", "467", "33"),
+    "grand total": ("13853.88", "9143.01", "4710.87"),
+    "order lines": ("4846", "3237", "1609"),
+    "amount of the lines": ("13853.88", "9143.01", "4710.87"),
+    "pieces ordered": ("236384", "234273", "2111"),
+    "stock adjustments": ("4846", "3237", "1609"),
+    "pieces off stock": ("236384", "234273", "2111"),
+    "status changes": ("1000", "934", "66"),
+}
+
+
+def environment() -> dict[str, str]:
+    """Return the environment, activated, without what would change the output or the config."""
+    unwanted = ("VECTIS_", "FORCE_COLOR", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return {**kept, "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])}
+
+
+def demo(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DEMO, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def result_of(*arguments: str | Path, cwd: Path, code: int = 0) -> dict[str, Any]:
+    done = demo("--json", *arguments, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def worker_is_running(folder: Path) -> bool:
+    """Tell whether a process works in the folder, going by what Linux says of each."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder and process.name != str(os.getpid()):
+                return True
+        except OSError:
+            continue  # gone, or somebody else's
+    return False
+
+
+def wait_until(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def test_500_real_orders_arrive_to_the_cent_and_to_the_piece(tmp_path: Path) -> None:
+    result = result_of(cwd=tmp_path)
+    assert result["matches"]
+    assert result["differences"] == []
+    assert {
+        what: (row["file"], row["ledger"], row["cancelled"])
+        for what, row in result["totals"].items()
+    } == TOTALS
+    assert {Decimal(row["difference"]) for row in result["totals"].values()} == {0}
+    assert result["end_to_end"]["messages"] == 467 * 3 + 3237
+    assert len(result["cancelled"]) == 33
+    assert result["cancelled"][0]["plugin"] == "guard"
+    assert [row["handler"].split(":")[0] for row in result["handlers"]] == [
+        "guard",
+        "audit",
+        "cache",
+    ]
+    (letter,) = result["dead_letters"]
+    assert bytes.fromhex(letter["bytes"]).endswith(b"\xe4\xf6\xfc")
+    assert "not UTF-8" in letter["error"]
+    assert (result["kills"], result["redeliveries"]) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Run the demo once, in a pipe, with a worker that is killed; return its output and folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = demo("--kill-worker", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout, folder / "vectis-demo"
+
+
+def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(killed: tuple[str, Path]) -> None:
+    output, _ = killed
+    killed_at = re.findall(
+        r"killed the worker \(SIGKILL\) at ([\d,]+) entries, with ([\d,]+) messages committed",
+        output,
+    )
+    entered, committed = (int(number.replace(",", "")) for number in killed_at[-1])
+    assert committed > 0, "it was killed before it had committed anything"
+    came_again = re.search(
+        r"The worker was killed .*: "
+        r"([\d,]+ redeliveries, all absorbed by the ledger|no redelivery could be provoked)",
+        output,
+    )
+    assert came_again
+    if came_again[1][0].isdigit():
+        # What was committed did not come again; the record that is no event is no entry.
+        redeliveries = int(came_again[1].split()[0].replace(",", ""))
+        assert redeliveries <= entered - committed + 1
+    for row in TOTALS:
+        assert re.search(rf"^  {row} .* 0(\.00)?$", output, re.MULTILINE)
+    assert "Matches: file = ledger + cancelled, to the cent and to the piece." in output
+
+
+def test_piped_output_is_plain_and_tells_everything(killed: tuple[str, Path]) -> None:
+    output, _ = killed
+    assert "\x1b" not in output
+    assert not [line for line in output.splitlines() if line != line.rstrip()]
+    for said in (
+        "500 with 4,846 lines, 13,853.88 in total",
+        "Cancelled before anything was published: 33",
+        "guard: 330.10 is above the limit of 100.00",
+        "audit:Audit.record",
+        "Dead letters: 1",
+        "not UTF-8",
+        "vectis explain order.created",
+    ):
+        assert said in output
+
+
+def shell(command: str, cwd: Path) -> str:
+    """Run a line as a person would."""
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_every_command_that_it_advises_works_and_shows_what_ran(killed: tuple[str, Path]) -> None:
+    output, folder = killed
+    advice = output.split("\nNext\n")[1].splitlines()
+    enter, *commands = [re.split(r"  +", line.strip())[0] for line in advice]
+    shown = {command: shell(f"{enter} && {command}", folder.parent) for command in commands}
+    explained = shown["vectis explain order.created"]
+    assert re.search(r"1 +20 +order\.created +audit:Audit\.record", explained)
+    assert re.search(r"2 +50 +order\.created +cache:Cache\.add", explained)
+    assert "carried by sqlite" in explained
+    assert "commerce:enter_order" in explained
+    letters = shown["python -m vectis_commerce.demo.letters"]
+    assert "not UTF-8" in letters
+    assert "ORDER;31198570044;" in letters
+
+
+def test_orders_that_are_done_before_the_worker_can_be_killed_are_told(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text(SHIPPED[0], encoding="utf-8")
+    done = demo("--kill-worker", "--orders", orders, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the worker was done before it could be killed" in done.stdout
+
+
+def test_the_folder_that_it_leaves_is_one_that_the_other_commands_work_in(
+    killed: tuple[str, Path],
+) -> None:
+    _, folder = killed
+    explained = shell("vectis explain order.pre_create", folder)
+    assert re.search(r"1 +10 +order\.pre_create +guard:Guard\.check_total", explained)
+    handlers = shell("vectis handlers", folder)
+    assert [name for name in re.findall(r"(\w+):\w+", handlers) if name != "commerce"] == [
+        "guard",
+        "audit",
+        "cache",
+    ]
+    # Git leaves the folder alone, whatever repository it is in.
+    assert (folder / ".gitignore").read_text(encoding="utf-8") == "*\n"
+
+
+def test_broken_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    lines = SHIPPED[:20]
+    lines[4] = lines[4][:-2]
+    lines[9] = (
+        lines[9]
+        .replace('"grand_total":"', '"grand_total":"9')
+        .replace('"grand_total": "', '"grand_total": "9')
+    )
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text("\n".join(lines), encoding="utf-8")
+    result = result_of("--orders", orders, cwd=tmp_path)
+    assert result["matches"]
+    assert [line["number"] for line in result["broken_lines"]] == [5, 10]
+    assert "its lines add up to" in result["broken_lines"][1]["reason"]
+    assert result["totals"]["orders"]["file"] == "18"
+
+
+def test_a_limit_decides_what_is_cancelled(tmp_path: Path) -> None:
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text("\n".join(SHIPPED[:30]), encoding="utf-8")
+    everything = result_of("--orders", orders, "--limit", "1000", cwd=tmp_path)
+    assert everything["cancelled"] == []
+    nothing = result_of("--orders", orders, "--limit", "-1", cwd=tmp_path)
+    assert nothing["totals"]["orders"] == {
+        "file": "30",
+        "ledger": "0",
+        "cancelled": "30",
+        "difference": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--orders", "missing.jsonl"], "missing.jsonl cannot be read: No such file"),
+        (["--orders", "."], "cannot be read: Is a directory"),
+        (["--orders", "empty.jsonl"], "holds no order: it is empty"),
+        (["--limit", "much"], "'much' is no amount of money"),
+        (["--directory", "."], "holds files that are not of a demo"),
+        (["--directory", "empty.jsonl/x"], "cannot be used"),
+        (["--unknown"], "No such option"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_exit_code_2(
+    arguments: list[str], complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    done = demo(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_settings_of_whoever_tries_it_stay_out_of_it(tmp_path: Path) -> None:
+    (tmp_path / "vectis.toml").write_text('[plugins]\ndisable = ["bus"]\n', encoding="utf-8")
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text("\n".join(SHIPPED[:3]), encoding="utf-8")
+    done = subprocess.run(
+        [*DEMO, "--orders", str(orders)],
+        cwd=tmp_path,
+        env={**environment(), "VECTIS_PLUGINS_DISABLE": "sqlite", "VECTIS_CONSUMER_GROUP": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
+def test_it_takes_its_worker_along_when_it_is_ended(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "vectis-demo"
+    running = subprocess.Popen(DEMO, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
+    wait_until(lambda: (folder / "ledger.db").exists(), "the worker")
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    assert b"the worker has been ended" in said
+    assert not worker_is_running(folder)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
+def test_a_worker_whose_demo_was_killed_ends_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "vectis-demo"
+    running = subprocess.Popen(DEMO, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    wait_until(lambda: (folder / "ledger.db").exists(), "the worker")
+    running.kill()
+    running.wait()
+    wait_until(lambda: not worker_is_running(folder), "the worker to end")
+
+
+class Meddler:
+    """A watcher that does something to the demo once the first entries are in the ledger."""
+
+    def __init__(self, meddle: Any) -> None:
+        self._meddle = meddle
+        self.done = False
+
+    def progress(self, *, done: int, published: int, entered: int) -> None:
+        if entered > 100 and not self.done:
+            self._meddle()
+            self.done = True
+
+    def say(self, text: str) -> None: ...
+
+
+def test_a_fault_planted_in_the_ledger_is_found(tmp_path: Path) -> None:
+    def take_one_piece() -> None:
+        with sqlite3.connect(tmp_path / "work" / "ledger.db") as ledger:
+            ledger.execute("UPDATE adjustments SET delta = delta + 1 WHERE rowid = 1")
+        ledger.close()
+
+    plan = Plan(read_orders(shipped_orders()), Decimal("100.00"), tmp_path / "work")
+    report = asyncio.run(run(plan, Meddler(take_one_piece)))
+    assert not report.reckoning.matches
+    (difference,) = report.reckoning.differences
+    assert "the stock adjustment for" in difference
+    moved = next(row for row in report.reckoning.rows if row.what == "pieces off stock")
+    assert moved.difference == 1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
+def test_a_worker_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    folder = tmp_path / "vectis-demo"
+    running = subprocess.Popen(
+        DEMO, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+
+    def killed() -> bool:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "cwd").readlink() == folder:
+                    os.kill(int(process.name), signal.SIGKILL)
+                    return True
+            except OSError:
+                continue
+        return False
+
+    wait_until(killed, "the worker")
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "the worker ended by itself with exit code -9" in said
+    assert "worker.log" in said
+
+
+def test_a_new_demo_starts_anew_and_leaves_other_peoples_files_alone(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "demo")
+    folder.ledger.write_text("old", encoding="utf-8")
+    (folder.path / "notes.txt").write_text("mine", encoding="utf-8")
+    prepare(tmp_path / "demo")
+    assert not folder.ledger.exists()
+    assert (folder.path / "notes.txt").read_text(encoding="utf-8") == "mine"
+    (tmp_path / "vectis.toml").write_text("# an application's own", encoding="utf-8")
+    with pytest.raises(FolderError, match="not of a demo"):
+        prepare(tmp_path)

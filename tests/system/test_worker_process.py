@@ -1,0 +1,604 @@
+"""The worker as people run it: a process, a module with handlers, a real SQLite file, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vectis.core import Hub
+from vectis.core.message import Message
+from vectis_sqlite import SqliteSettings, SqliteTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from vectis.core.message import Receipt
+
+DEADLINE = 45.0
+
+CONFIG = """
+[plugins]
+enable = ["acme", "bus", "redpanda", "sqlite"]
+
+[sqlite]
+path = "events.db"
+lease = 0.5
+busy_timeout = 0.3
+
+[topics]
+"vectis.orders" = ["order.created"]
+"vectis.inventory" = ["inventory.adjusted"]
+
+[consumer]
+group = "shop"
+retry_initial = 0.01
+retry_max = 0.05
+commit_interval = 0.01
+"""
+
+# Every handler module writes what it handled to a file; one write is one line, whole or not at all.
+RECORD = """
+import asyncio, os, pathlib, time
+from vectis.core.events.consumer import on_event
+
+_log = os.open("handled.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+def record(*words):
+    os.write(_log, (" ".join(map(str, words)) + "\\n").encode())
+"""
+
+
+class Place:
+    """A folder with a config, a module of handlers, and the workers that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workers: list[Started] = []
+        self.config()
+
+    def config(self, **consumer: Any) -> None:
+        """Write the config, with other values under `[consumer]`."""
+        kept = [line for line in CONFIG.splitlines() if line.partition(" ")[0] not in consumer]
+        changed = [f"{key} = {value}" for key, value in consumer.items()]
+        (self.folder / "vectis.toml").write_text("\n".join([*kept, *changed]))
+
+    def module(self, source: str, name: str = "shop_handlers") -> None:
+        (self.folder / f"{name}.py").write_text(RECORD + dedent(source))
+
+    def environment(self) -> dict[str, str]:
+        """The environment of workers: no settings of ours, and distributions in `site`."""
+        kept = {name: v for name, v in os.environ.items() if not name.startswith("VECTIS_")}
+        path = [str(self.folder / "site"), *filter(None, [kept.get("PYTHONPATH")])]
+        return {**kept, "PYTHONPATH": os.pathsep.join(path)}
+
+    def start(self, *arguments: str) -> Started:
+        started = Started(self, len(self.workers), arguments or ("shop_handlers",))
+        self.workers.append(started)
+        return started
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a worker that is expected to end by itself."""
+        return subprocess.run(
+            [sys.executable, "-m", "vectis.core.events.consumer", *arguments],
+            cwd=self.folder,
+            env={**self.environment(), **environment},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    def publish(
+        self, *events: dict[str, Any], topic: str = "vectis.orders", type: str = "order.created"
+    ) -> list[Receipt]:
+        """Publish payloads from this process, each with its `key`."""
+        hub = Hub({"sqlite": {"path": str(self.folder / "events.db")}})
+
+        async def main() -> list[Receipt]:
+            receipts = await hub.publish_many(
+                topic,
+                [
+                    {"event_type": type, "payload": event, "key": str(event.get("key", "7"))}
+                    for event in events
+                ],
+            )
+            await hub.shutdown()
+            assert receipts is not None
+            return receipts
+
+        return asyncio.run(main())
+
+    def put(self, value: bytes, topic: str = "vectis.orders") -> None:
+        """Write a message as some foreign producer would."""
+
+        async def main() -> None:
+            carrier = self.transport().carrier(topic)
+            await carrier.send(Message(topic, b"7", value))
+            assert carrier.close is not None
+            await carrier.close()
+
+        asyncio.run(main())
+
+    def transport(self) -> SqliteTransport:
+        return SqliteTransport(SqliteSettings(path=str(self.folder / "events.db")))
+
+    def committed(self, topic: str = "vectis.orders") -> dict[int, int]:
+        """What the group has committed, by partition."""
+        for state in self.transport().describe_topics():
+            if state.name == topic:
+                return {
+                    number: partition.committed["shop"]
+                    for number, partition in enumerate(state.partitions)
+                    if "shop" in partition.committed
+                }
+        return {}
+
+    def handled(self) -> list[str]:
+        """What the handlers wrote, line by line."""
+        log = self.folder / "handled.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Return as soon as the condition holds; fail when a worker has died or time is up."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            said = "\n".join(worker.said() for worker in self.workers)
+            dead = [w for w in self.workers if not w.may_end and w.process.poll() is not None]
+            assert not dead, f"a worker ended with {dead[0].process.returncode}:\n{said}"
+            assert time.monotonic() < end, f"gave up waiting {what}:\n{said}"
+            time.sleep(0.01)
+
+    def until_handled(self, count: int) -> None:
+        self.until(lambda: len(self.handled()) >= count, f"for {count} lines")
+
+
+class Started:
+    """One worker process."""
+
+    def __init__(self, place: Place, number: int, arguments: tuple[str, ...]) -> None:
+        self._place = place
+        self._errors = place.folder / f"worker-{number}.err"
+        self.may_end = False
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vectis.core.events.consumer", *arguments],
+                cwd=place.folder,
+                env=place.environment(),
+                stderr=errors,
+                stdout=errors,
+            )
+
+    def said(self) -> str:
+        return self._errors.read_text()
+
+    def until_said(self, text: str) -> None:
+        self._place.until(lambda: text in self.said(), f"for {text!r}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.may_end = True
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Return the exit code once it has ended."""
+        return self.process.wait(DEADLINE)
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.end()
+
+    @property
+    def report(self) -> str:
+        """Its last words: `3 handled, 0 skipped, ...`."""
+        found = re.search(r"group shop stopped: (.*)", self.said())
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for worker in place.workers:
+        worker.process.kill()
+        worker.process.wait()
+
+
+ORDERS = """
+@on_event("order.created")
+async def handle_order_created(event_type: str, payload: dict) -> None:
+    record(payload["n"])
+"""
+
+
+def test_the_documents_handlers_get_what_another_process_published_in_order_per_key(
+    place: Place,
+) -> None:
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle_order_created(event_type: str, payload: dict) -> None:
+            record(event_type, payload["key"], payload["n"])
+
+        @on_event("inventory.adjusted")
+        async def handle_inventory_adjusted(event_type: str, payload: dict) -> None:
+            record(event_type, payload["key"], payload["n"])
+        """
+    )
+    worker = place.start()  # before the file and the topics exist
+    worker.until_said(
+        "consuming vectis.inventory, vectis.orders as group shop through sqlite "
+        f"(SQLite file {(place.folder / 'events.db').resolve()})"
+    )
+    events = [{"key": f"key-{n % 7}", "n": n} for n in range(100)]
+    place.publish(*events)
+    place.publish(*events, topic="vectis.inventory", type="inventory.adjusted")
+    place.until_handled(200)
+    assert worker.stop() == 0
+    order = defaultdict(list)
+    for line in place.handled():
+        event_type, key, n = line.split()
+        order[event_type, key].append(int(n))
+    assert len(order) == 14
+    assert all(numbers == sorted(set(numbers)) for numbers in order.values())
+    assert worker.report == "200 handled, 0 skipped, 0 dead letters, 0 retries"
+
+
+def test_after_sigkill_nothing_is_lost_and_only_the_uncommitted_comes_again(place: Place) -> None:
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle(event_type: str, payload: dict) -> None:
+            await asyncio.sleep(0.002)
+            record(payload["n"])
+        """
+    )
+    receipts = place.publish(*[{"key": f"key-{n % 13}", "n": n} for n in range(500)])
+    worker = place.start()
+    place.until_handled(150)
+    place.until(lambda: sum(place.committed().values()) > 0, "for a commit")
+    worker.signal(signal.SIGKILL)
+    worker.end()
+    before = [int(line) for line in place.handled()]
+    committed = place.committed()
+    assert len(before) < 500, "killed in the middle"
+
+    again = place.start()
+    place.until(lambda: sum(place.committed().values()) == 500, "for the rest")
+    assert again.stop() == 0
+    after = [int(line) for line in place.handled()][len(before) :]
+    open_at_kill = [
+        n for n, at in enumerate(receipts) if at.offset >= committed.get(at.partition, 0)
+    ]
+    assert set(before) | set(after) == set(range(500))
+    assert set(range(500)) - set(open_at_kill) <= set(before), "committed means finished"
+    assert sorted(after) == open_at_kill, "exactly what was not committed came again"
+    for handled in (before, after):
+        by_partition = defaultdict(list)
+        for n in handled:
+            by_partition[receipts[n].partition].append(n)
+        assert all(numbers == sorted(numbers) for numbers in by_partition.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_delivery_in_hand_and_exits_with_0(
+    place: Place, number: signal.Signals
+) -> None:
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle(event_type: str, payload: dict) -> None:
+            record("begun", payload["n"])
+            while not pathlib.Path("go").exists():
+                await asyncio.sleep(0.01)
+            record("done", payload["n"])
+        """
+    )
+    place.publish({"n": 1}, {"n": 2})
+    worker = place.start()
+    place.until_handled(1)
+    worker.signal(number)
+    worker.until_said("finishing what is in hand")
+    (place.folder / "go").touch()
+    assert worker.end() == 0
+    assert place.handled() == ["begun 1", "done 1"]
+    assert worker.report == "1 handled, 0 skipped, 0 dead letters, 0 retries"
+    assert sum(place.committed().values()) == 1
+
+
+ENDLESS = {
+    "async": """
+        @on_event("order.created")
+        async def endless(event_type: str, payload: dict) -> None:
+            record("begun")
+            await asyncio.sleep(3600)
+        """,
+    "swallowing its cancellation": """
+        @on_event("order.created")
+        async def endless(event_type: str, payload: dict) -> None:
+            record("begun")
+            while True:
+                try:
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    pass
+        """,
+    "in a thread": """
+        @on_event("order.created")
+        def endless(event_type: str, payload: dict) -> None:
+            record("begun")
+            time.sleep(3600)
+        """,
+}
+
+
+@pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS.keys())
+def test_a_handler_longer_than_the_shutdown_timeout_is_named_and_the_exit_code_is_1(
+    place: Place, source: str
+) -> None:
+    place.config(shutdown_timeout=0.2)
+    place.module(source)
+    (receipt,) = place.publish({"n": 1})
+    worker = place.start()
+    place.until_handled(1)
+    assert worker.stop() == 1
+    where = f"vectis.orders/{receipt.partition}@0"
+    assert f"abandoned, it will come again: app:endless at {where}" in worker.report
+    assert place.committed() == {}
+
+
+def test_a_handler_that_blocks_the_event_loop_cannot_hold_the_process(place: Place) -> None:
+    place.config(shutdown_timeout=0)
+    place.module(
+        """
+        @on_event("order.created")
+        async def blocks(event_type: str, payload: dict) -> None:
+            record("begun")
+            time.sleep(3600)
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    place.until_handled(1)
+    assert worker.stop() == 1
+    assert "does not come to an end because of app:blocks at vectis.orders/" in worker.said()
+
+
+def test_a_second_signal_leaves_at_once(place: Place) -> None:
+    place.module(ENDLESS["async"])
+    place.publish({"n": 1})
+    worker = place.start()
+    place.until_handled(1)
+    worker.signal(signal.SIGTERM)
+    worker.until_said("once more leaves at once")
+
+    def gone() -> bool:
+        worker.signal(signal.SIGTERM)
+        return worker.process.poll() is not None
+
+    place.until(gone, "for it to leave")
+    assert worker.end() == 128 + signal.SIGTERM
+    assert worker.report == ""
+    assert "left at once; what is not committed comes again" in worker.said()
+
+
+def test_signals_that_arrive_together_are_one_signal(place: Place) -> None:
+    place.module(ORDERS)
+    worker = place.start()
+    worker.until_said("assigned ")
+    worker.signal(signal.SIGTERM)
+    worker.signal(signal.SIGINT)
+    assert worker.end() == 0
+    assert worker.report == "0 handled, 0 skipped, 0 dead letters, 0 retries"
+
+
+def test_a_wait_for_the_next_attempt_ends_at_once_and_the_delivery_comes_again(
+    place: Place,
+) -> None:
+    place.config(retry_initial=3600, retry_max=3600)
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle(event_type: str, payload: dict) -> None:
+            record(payload["n"])
+            if not pathlib.Path("healed").exists():
+                raise ValueError("not yet")
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    worker.until_said("attempt 1, will retry: ValueError: not yet")
+    assert worker.stop() == 0
+    assert worker.report == "0 handled, 0 skipped, 0 dead letters, 1 retry"
+    (place.folder / "healed").touch()
+    again = place.start()
+    place.until_handled(2)
+    assert again.stop() == 0
+    assert place.handled() == ["1", "1"]
+
+
+def test_an_idle_worker_ends_at_once(place: Place) -> None:
+    place.module(ORDERS)
+    worker = place.start()
+    worker.until_said("assigned ")
+    assert worker.stop() == 0
+    assert worker.report == "0 handled, 0 skipped, 0 dead letters, 0 retries"
+
+
+def test_two_workers_of_one_group_share_the_partitions(place: Place) -> None:
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle(event_type: str, payload: dict) -> None:
+            record(os.getpid(), payload["n"])
+        """
+    )
+    first, second = place.start(), place.start()
+    for worker in (first, second):
+        worker.until_said("assigned ")
+    published = 0
+
+    def both_work() -> bool:
+        nonlocal published
+        place.publish(*[{"key": str(n), "n": published + n} for n in range(40)])
+        published += 40
+        return len({line.split()[0] for line in place.handled()}) == 2
+
+    place.until(both_work, "for both to have something to do")
+    place.until(lambda: sum(place.committed().values()) == published, "for the rest")
+    assert first.stop() == second.stop() == 0
+    counts = Counter(int(line.split()[1]) for line in place.handled())
+    assert set(counts) == set(range(published))
+    assert set(counts.values()) == {1}
+
+
+def test_a_dead_letter_that_the_locked_file_does_not_take_is_written_later(place: Place) -> None:
+    place.module(
+        """
+        @on_event("order.created")
+        async def handle(event_type: str, payload: dict) -> None:
+            record(payload["n"])
+            while not pathlib.Path("go").exists():
+                await asyncio.sleep(0.01)
+        """
+    )
+    place.publish({"n": 1})
+    place.put(b"\xff\xfe")
+    place.publish({"n": 3})
+    worker = place.start()
+    place.until_handled(1)
+    lock = sqlite3.connect(place.folder / "events.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    (place.folder / "go").touch()
+    worker.until_said("its dead letter cannot be written to vectis.orders.dlq")
+    worker.until_said("progress is not committed, trying again")
+    assert place.handled()[-1] == "1"
+    lock.execute("ROLLBACK")
+    lock.close()
+    place.until(lambda: place.handled()[-1] == "3", "for the delivery behind")
+    place.until(lambda: sum(place.committed().values()) == 3, "for the commit")
+    assert worker.stop() == 0
+    (letters,) = [t for t in place.transport().describe_topics() if t.name == "vectis.orders.dlq"]
+    assert letters.records >= 1
+
+
+# ---------------------------------------------------------------- it cannot start
+
+
+def refused(answer: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert answer.returncode == 2, answer.stderr
+    assert "Traceback" not in answer.stderr
+    for word in words:
+        assert word in answer.stderr
+
+
+def test_handlers_are_found_in_the_config_as_well(place: Place) -> None:
+    place.config(modules='["shop_handlers"]')
+    place.module(ORDERS)
+    place.module(ORDERS.replace("record(", "record('more', "), "more_handlers")
+    place.publish({"n": 1})
+    worker = place.start("more_handlers")
+    place.until_handled(2)
+    assert worker.stop() == 0
+    assert sorted(place.handled()) == ["1", "more 1"]
+
+
+def test_handlers_of_plugins_are_found(place: Place) -> None:
+    distribution = place.folder / "site" / "acme-1.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+    (distribution / "entry_points.txt").write_text("[vectis.plugins]\nacme = acme_handlers\n")
+    place.module(ORDERS, "site/acme_handlers")
+    place.publish({"n": 1})
+    worker = place.start("--quiet")
+    place.until_handled(1)
+    assert worker.stop() == 0
+
+
+def test_without_handlers_it_says_how_to_name_them(place: Place) -> None:
+    refused(
+        place.run(), "no @on_event handler was found", "vectis consume shop.handlers", "modules ="
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("def broken(:", "SyntaxError: invalid syntax"),
+        (
+            "@on_event('order.created')\nasync def handle(payload): pass",
+            "cannot be called with (event_type, payload)",
+        ),
+    ],
+    ids=["a missing library", "it exits", "a syntax error", "a wrong signature"],
+)
+def test_a_module_that_does_not_import_is_named_with_the_cause(
+    place: Place, source: str, cause: str
+) -> None:
+    place.module(source)
+    refused(place.run("shop_handlers"), "module 'shop_handlers' cannot be imported", cause)
+
+
+def test_a_module_that_is_not_there_is_named_with_where_it_was_looked_for(place: Place) -> None:
+    refused(place.run("shop.handlers"), "'shop.handlers'", f"looked for in {place.folder}")
+
+
+def test_a_file_given_instead_of_a_module_gets_the_right_name(place: Place) -> None:
+    place.module(ORDERS)
+    refused(place.run("shop_handlers.py"), "instead of its file: shop_handlers")
+    refused(place.run("shop/handlers.py"), "instead of its file: shop.handlers")
+    refused(place.run("./shop_handlers.py"), "instead of its file: shop_handlers")
+    refused(place.run(str(place.folder / "shop_handlers.py")), "instead of its file: shop_handlers")
+
+
+def test_a_module_that_does_not_import_is_named_with_its_line(place: Place) -> None:
+    (place.folder / "shop_handlers.py").write_text("\n\nimport nothing_there\n")
+    refused(place.run("shop_handlers"), "nothing_there", "(at shop_handlers.py:3)")
+
+
+def test_a_type_without_a_topic_names_all_three_places(place: Place) -> None:
+    place.module(ORDERS.replace("order.created", "order.unheard_of"))
+    refused(place.run("shop_handlers"), "@on_event(", "[topics]", "@event_type(")
+
+
+def test_without_a_transport_it_says_how_to_get_one(place: Place) -> None:
+    place.module(ORDERS)
+    answer = place.run("shop_handlers", VECTIS_PLUGINS_DISABLE="sqlite")
+    refused(answer, "no transport offers to consume", "[sqlite] path", "[redpanda]")
+
+
+def test_a_file_that_is_no_database_is_named(place: Place) -> None:
+    place.module(ORDERS)
+    (place.folder / "events.db").write_bytes(b"these are not the bytes of a database" * 100)
+    refused(place.run("shop_handlers"), "events.db")
+
+
+def test_a_broken_plugin_is_named_unless_it_is_tolerated(place: Place) -> None:
+    place.module(ORDERS)
+    place.publish({"n": 1})
+    answer = place.run("shop_handlers", VECTIS_SQLITE_PARTITIONS="many")
+    refused(answer, "sqlite", "VECTIS_SQLITE_PARTITIONS", "tolerate")
+
+
+def test_a_wrong_setting_is_named_with_file_and_key(place: Place) -> None:
+    place.config(max_attempts=0)
+    refused(place.run("shop_handlers"), "vectis.toml", "max_attempts")
+
+
+def test_help_and_a_wrong_option(place: Place) -> None:
+    answer = place.run("--help")
+    assert answer.returncode == 0
+    assert "MODULES" in answer.stdout
+    refused(place.run("--no-such-option"), "No such option")
