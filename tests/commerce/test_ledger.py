@@ -77,7 +77,7 @@ def test_several_workers_may_open_a_new_ledger_at_the_same_moment(tmp_path: Path
         "import sys; from pathlib import Path; from vectis_commerce.demo.ledger import Ledger; "
         "sys.stdin.readline(); Ledger(Path(sys.argv[1]))"
     )
-    for attempt in range(5):
+    for attempt in range(10):
         command = [sys.executable, "-c", open_it, str(tmp_path / f"{attempt}.db")]
         workers = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -36,7 +36,6 @@ def test_the_ledger_is_exact_however_often_a_worker_or_the_publisher_is_killed(
     scene.configure(sqlite=SHORT_LEASE)
     orders = read_orders(orders_file).orders
     planned = plan(orders)
-    ledger.Ledger(scene.folder / "ledger.db").close()  # or else two workers make it at once
     traced = len(planned) * (TRACED_BARE if bare else TRACED)
     workers = [scene.worker(HANDLERS, bare=bare), scene.worker(HANDLERS, bare=bare)]
     publisher = scene.publisher(orders_file)

@@ -13,13 +13,16 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vectis_commerce.demo.folder import FolderError, prepare
 from vectis_commerce.demo.orders import read_orders, shipped_orders
 from vectis_commerce.demo.run import Plan, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEMO = [sys.executable, "-c", "from vectis.core.cli import main; raise SystemExit(main())", "demo"]
 SHIPPED = shipped_orders().read_text(encoding="utf-8").splitlines()
@@ -303,28 +306,30 @@ def test_a_worker_whose_demo_was_killed_ends_by_itself(tmp_path: Path) -> None:
 
 
 class Meddler:
-    """A watcher that does something to the demo once the first entries are in the ledger."""
+    """A watcher that does something to the demo, as soon as the ledger lets it be done."""
 
-    def __init__(self, meddle: Any) -> None:
+    def __init__(self, meddle: Callable[[], bool]) -> None:
         self._meddle = meddle
         self.done = False
 
     def progress(self, *, done: int, published: int, entered: int) -> None:
-        if entered > 100 and not self.done:
-            self._meddle()
-            self.done = True
+        if entered and not self.done:
+            self.done = self._meddle()
 
     def say(self, text: str) -> None: ...
 
 
 def test_a_fault_planted_in_the_ledger_is_found(tmp_path: Path) -> None:
-    def take_one_piece() -> None:
+    def take_one_piece() -> bool:
         with sqlite3.connect(tmp_path / "work" / "ledger.db") as ledger:
-            ledger.execute("UPDATE adjustments SET delta = delta + 1 WHERE rowid = 1")
+            taken = ledger.execute("UPDATE adjustments SET delta = delta + 1 WHERE rowid = 1")
         ledger.close()
+        return taken.rowcount == 1  # the worker may have entered nothing but orders so far
 
+    meddler = Meddler(take_one_piece)
     plan = Plan(read_orders(shipped_orders()), Decimal("100.00"), tmp_path / "work")
-    report = asyncio.run(run(plan, Meddler(take_one_piece)))
+    report = asyncio.run(run(plan, meddler))
+    assert meddler.done
     assert not report.reckoning.matches
     (difference,) = report.reckoning.differences
     assert "the stock adjustment for" in difference

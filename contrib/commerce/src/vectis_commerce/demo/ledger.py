@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, contextmanager
 from decimal import Decimal
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Adjustment", "Contents", "Ledger", "OrderEntry", "StatusChange", "count", "read"]
 
 _VERSION = 1
+_PATIENCE = 10.0  # seconds to wait for another worker that makes the file at the same moment
 
 # `event` is what makes it idempotent; `rowid` keeps the order of arrival.
 _SCHEMA = f"""
@@ -101,7 +103,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
         # NORMAL keeps every commit through a SIGKILL; only a power cut could take the last ones.
-        self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        _use_wal(self._connection)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
         if _version(self._connection) != _VERSION:
             # Two workers may find no tables at the same moment: the second one changes nothing.
             self._connection.executescript(_SCHEMA)
@@ -189,6 +192,20 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         return
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         yield connection if _version(connection) == _VERSION else None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait here: of two that change the mode at once, one is refused immediately.
+    until = monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def _version(connection: sqlite3.Connection) -> int:
