@@ -81,11 +81,11 @@ class FolderTransport:
     def carrier(self, topic: str) -> Carrier:
         return Carrier(send=self._send, close=self._close, describe=f"folder {self._folder}")
 
-    def consumer(self, topics: Sequence[str], group: str) -> FolderConsumer:
+    def consumer(self, topics: Sequence[str], group: str | None) -> FolderConsumer:
         return FolderConsumer(self, topics, group)
 
-    def group(self, name: str) -> Group:
-        return self._groups.setdefault(name, Group())
+    def group(self, name: str | None) -> Group:
+        return Group() if name is None else self._groups.setdefault(name, Group())
 
     def log(self, where: TopicPartition) -> File:
         if where not in self._logs:
@@ -119,7 +119,9 @@ class FolderTransport:
 
 
 class FolderConsumer:
-    def __init__(self, transport: FolderTransport, topics: Sequence[str], group: str) -> None:
+    def __init__(
+        self, transport: FolderTransport, topics: Sequence[str], group: str | None
+    ) -> None:
         self.group = group
         self.state = transport.group(group)
         self._transport = transport
@@ -178,6 +180,8 @@ class FolderConsumer:
             await on_assigned(new)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.group is None:
+            raise TransportError("a reader has no group to commit for")
         lost = [tp for tp in offsets if self.state.owners.get(tp) is not self]
         for where, offset in offsets.items():
             if where not in lost:
@@ -196,6 +200,9 @@ class FolderConsumer:
     async def lag(self) -> Mapping[TopicPartition, int]:
         return {tp: len(self._transport.log(tp).lines) - at for tp, at in self._at.items()}
 
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        return {tp: len(self._transport.log(tp).lines) for tp in self._at}
+
     def pause(self, *partitions: TopicPartition) -> None:
         self._paused.update(partitions)
 
@@ -206,6 +213,7 @@ class FolderConsumer:
         return frozenset(self._at)
 
     async def close(self) -> None:
+        self._callbacks = None
         self._at.clear()
         self.state.remove(self)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Faulty(MemoryTransport):
     """A transport whose consumers are wrapped, each in its own way."""
 
-    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
         spoiled: Consumer = self.spoil(super().consumer(topics, group))
         return spoiled
 
@@ -59,6 +59,24 @@ class CommitsWhatItLost(Faulty):
             consumer.state.committed.update(offsets)
 
         consumer.commit = commit
+        return consumer
+
+
+class ReadsAsAGroupOfItsOwn(Faulty):
+    """What a reader is not: two of them share the partitions."""
+
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
+        return super().consumer(topics, "readers" if group is None else group)
+
+
+class EndsAtItsLastRecord(Faulty):
+    def spoil(self, consumer: Any) -> Any:
+        ends = consumer.ends
+
+        async def too_early() -> dict[TopicPartition, int]:
+            return {where: max(end - 1, 0) for where, end in (await ends()).items()}
+
+        consumer.ends = too_early
         return consumer
 
 
@@ -123,6 +141,8 @@ class GivesUpWhatIsStillDraining(Faulty):
         (LosesRepeatedHeaders, "test_a_message_arrives_byte_for_byte"),
         (SendsWhenAwaited, "test_calls_of_one_key_arrive_in_the_order_they_were_made"),
         (CommitsWhatItLost, "test_a_commit_for_a_partition_of_another_member_is_refused"),
+        (ReadsAsAGroupOfItsOwn, "test_readers_each_get_everything_from_the_beginning"),
+        (EndsAtItsLastRecord, "test_a_reader_can_begin_at_the_ends"),
         (ForgetsCommits, "test_reading_goes_on_at_the_commit"),
         (DoesNotPause, "test_a_paused_partition_loses_and_reorders_nothing"),
         (DeliversBackwards, "test_calls_of_one_key_arrive_in_the_order_they_were_made"),

@@ -58,7 +58,7 @@ class FailingTransport(MemoryTransport):
 
         return attrs.evolve(real, send=send)
 
-    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
         consumer: Any = super().consumer(topics, group)
         fetch, commit = consumer.fetch, consumer.commit
 
@@ -206,7 +206,7 @@ async def read(transport: MemoryTransport, topic: str) -> list[Delivery]:
     async def nothing(partitions: frozenset[TopicPartition]) -> None:
         pass
 
-    consumer = MemoryTransport.consumer(transport, [topic], "reader")
+    consumer = MemoryTransport.consumer(transport, [topic], None)
     await consumer.start(on_assigned=nothing, on_revoked=nothing)
     found = await consumer.fetch(max_records=1000, timeout=0)
     await consumer.close()

@@ -60,7 +60,7 @@ def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
 
 
 @hookimpl
-def vectis_consume(topics: Sequence[str], group: str, hub: Hub) -> Consumer | None:
+def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
     transport = transport_of(hub)
     return None if transport is None else RecordingConsumer(transport.consumer(topics, group))
 

@@ -270,20 +270,24 @@ from vectis_sqlite import SqliteSettings, SqliteTransport
 warnings.simplefilter("ignore")  # Python itself warns of forks beside threads
 transport = SqliteTransport(SqliteSettings(path=sys.argv[1]))
 member = Member(transport, "orders", "parent")
+reader = Member(transport, "orders", None)
 
 async def before():
     await publish(transport, "orders", count=1)
     await member.__aenter__()
     await member.read(1)
+    await reader.__aenter__()
+    await reader.read(1)
 
 async def in_child():
     await publish(transport, "orders", count=1, start=1)
-    for use in (member.fetch, member.commit):
+    for use in (member.fetch, member.commit, reader.fetch):
         try:
             await use()
         except TransportError as error:
             print(error, flush=True)
     await member.consumer.close()
+    await reader.consumer.close()
     async with Member(transport, "orders", "child") as own:
         print("child read", len(await own.read(2)), flush=True)
     await transport.close()
@@ -292,6 +296,8 @@ async def after():
     await member.read(1)
     await member.commit()
     await member.__aexit__()
+    await reader.read(1)
+    await reader.__aexit__()
     await publish(transport, "orders", count=1, start=2)
     await transport.close()
 
@@ -309,8 +315,8 @@ asyncio.run(after())
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_opens_its_own_and_the_parent_goes_on(file: Path) -> None:
     with child(FORK, file) as process:
-        assert "belongs to the process that forked" in line(process)
-        assert "belongs to the process that forked" in line(process)
+        for _ in range(3):
+            assert "belongs to the process that forked" in line(process)
         assert line(process) == "child read 2"
         assert line(process) == "child ended with 0"
         assert process.wait(DEADLINE) == 0

@@ -54,7 +54,7 @@ def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
 
 
 @hookimpl
-def vectis_consume(topics: Sequence[str], group: str, hub: Hub) -> Consumer | None:
+def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
     """Offer to read every topic, once there is a file."""
     transport = transport_of(hub)
     return None if transport is None else transport.consumer(topics, group)

@@ -26,7 +26,7 @@ from vectis_sqlite._groups import (
     take_part,
 )
 from vectis_sqlite._reader import Fetch, Found, Reader
-from vectis_sqlite._records import remaining
+from vectis_sqlite._records import end_offset, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -165,6 +165,13 @@ class SqliteConsumer:
                 where: remaining(connection, id, position)
                 for where, (id, position) in positions.items()
             }
+        )
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return one past the last record of each partition."""
+        ids = {where: held.lease.partition for where, held in self._held.items()}
+        return await self._running.call(
+            lambda connection: {where: end_offset(connection, id) for where, id in ids.items()}
         )
 
     def pause(self, *partitions: TopicPartition) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "Topics",
     "append",
+    "end_offset",
     "first_offset",
     "in_range",
     "read",
@@ -183,7 +184,7 @@ def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[
             offset = ends[partition]
         else:
             grown[partition] = size
-            offset = ends[partition] if partition in ends else _end(connection, partition)
+            offset = ends[partition] if partition in ends else end_offset(connection, partition)
         ends[partition] = offset + 1
         records.append((partition << OFFSET_BITS | offset, key, value, headers, now))
         receipts.append(Receipt(topic, number, offset, "", "sqlite"))
@@ -227,7 +228,7 @@ def read(
 
 def in_range(connection: Connection, id: int, offset: int) -> int:
     """Return the offset, or the nearest one that is kept or comes next when it is out of range."""
-    end = _end(connection, id)
+    end = end_offset(connection, id)
     return min(max(offset, first_offset(connection, id)), end)
 
 
@@ -238,14 +239,15 @@ def first_offset(connection: Connection, id: int) -> int:
         "SELECT min(place) FROM log WHERE place BETWEEN ? AND ?",
         (first, first + (1 << OFFSET_BITS) - 1),
     ).fetchone()
-    return _end(connection, id) if place is None else int(place) - first
+    return end_offset(connection, id) if place is None else int(place) - first
 
 
-def _end(connection: Connection, id: int) -> int:
+def end_offset(connection: Connection, id: int) -> int:
+    """Return the offset that the next record gets."""
     (end,) = connection.execute("SELECT next_offset FROM partitions WHERE id = ?", (id,)).fetchone()
     return int(end)
 
 
 def remaining(connection: Connection, id: int, position: int) -> int:
     """Return how many records lie at or behind a position."""
-    return _end(connection, id) - max(position, first_offset(connection, id))
+    return end_offset(connection, id) - max(position, first_offset(connection, id))

@@ -15,6 +15,7 @@ from vectis_sqlite._consumer import SqliteConsumer
 from vectis_sqlite._database import Database
 from vectis_sqlite._faults import Fault, explain
 from vectis_sqlite._groups import Membership
+from vectis_sqlite._reading import SqliteReader
 from vectis_sqlite._records import Row, first_offset, row_of
 from vectis_sqlite._writer import Writer, writer_for
 
@@ -76,13 +77,15 @@ class SqliteTransport:
             describe=f"SQLite file {self.path}",
         )
 
-    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
-        """Return a new member of a group, not yet started.
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
+        """Return a new member of a group, or a reader without one, not yet started.
 
         Args:
-            topics: The topics it reads; each is made when it is not there yet.
-            group: The group's name.
+            topics: The topics it reads; for a group each is made when it is not there yet.
+            group: The group's name; None for a reader, which writes nothing to the file.
         """
+        if group is None:
+            return SqliteReader(self.path, self._settings, topics)
         return SqliteConsumer(
             lambda: writer_for(self.path, self._settings),
             Membership(group, tuple(topics), self._settings.lease),

@@ -98,8 +98,12 @@ def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
 
 
 @hookspec
-def vectis_consume(topics: Sequence[str], group: str, hub: Hub) -> Consumer | None:
-    """Offer a consumer that reads these topics as a member of the group, or None to decline."""
+def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
+    """Offer a consumer that reads these topics as a member of the group, or None to decline.
+
+    With the group None a *reader* is asked for: it belongs to no group, holds every partition of
+    the topics, and cannot commit.
+    """
 
 
 # ---------------------------------------------------------------- lifecycle

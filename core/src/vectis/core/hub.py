@@ -383,8 +383,12 @@ class Hub:
         self._in_background = True
         return background.run(coroutine)
 
-    def consumer(self, topics: Sequence[str], group: str) -> tuple[str, Consumer]:
+    def consumer(self, topics: Sequence[str], group: str | None) -> tuple[str, Consumer]:
         """Return the transport's name and its consumer for these topics.
+
+        Args:
+            topics: The topics to read.
+            group: The consumer group; None for a reader, which belongs to none.
 
         Raises:
             TransportError: No transport is configured.

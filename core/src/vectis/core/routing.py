@@ -87,7 +87,7 @@ class Routing:
         self._topics[topic] = offer
         return offer
 
-    def consumer(self, topics: Sequence[str], group: str) -> tuple[str, Consumer] | None:
+    def consumer(self, topics: Sequence[str], group: str | None) -> tuple[str, Consumer] | None:
         """Return the name of the plugin and its consumer, or None when every transport declined."""
         route = Route("service", ", ".join(topics))
         return self._choose("vectis_consume", route, topics=topics, group=group)

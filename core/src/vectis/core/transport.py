@@ -78,19 +78,24 @@ Assigned = Callable[[frozenset["TopicPartition"]], Awaitable[None]]
 
 
 class Consumer(Protocol):
-    """What a transport hands the worker to read from: one member of a consumer group.
+    """What a transport hands out to read from: one member of a consumer group, or a reader.
 
     All offsets are explicit. The offset to commit is that of the next delivery wanted, one past the
     last finished one; after a restart reading goes on there. Without a commit it starts at the
     beginning (`earliest`). Methods raise `TransportError` with what to do about it.
+
+    A *reader* was asked for with the group None. It belongs to no group and leaves no trace in any:
+    it holds every partition of its topics, those that there are from its first `fetch` on, and a
+    topic or a partition that is new from the `fetch` that finds it. It begins at the beginning,
+    loses nothing to others, and cannot commit.
     """
 
     @property
-    def group(self) -> str:
-        """The consumer group's name."""
+    def group(self) -> str | None:
+        """The consumer group's name; None for a reader."""
 
     async def start(self, *, on_assigned: Assigned, on_revoked: Assigned) -> None:
-        """Join the group.
+        """Join the group, or begin to read without one.
 
         Both callbacks are awaited from inside `fetch`. `on_revoked` comes while the partitions are
         still held, and they stay so until it returns: it may take seconds to finish what is in
@@ -109,16 +114,24 @@ class Consumer(Protocol):
         """Store the offsets durably before returning.
 
         Raises `LeaseLost` when a partition is no longer held; the others' offsets are stored then.
+        Raises `TransportError` for a reader: there is no group to store them for.
         """
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Make `offset` the next one to be fetched from an assigned partition."""
 
     async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the group's committed offset, or None when it has none."""
+        """Return the group's committed offset, or None when it has none, as a reader never has."""
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each assigned partition."""
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return the offset that the next record of each assigned partition will have at least.
+
+        One past the last record there is: `seek` there to read from now on, or read up to there for
+        what is there now. It may be called from `on_assigned`.
+        """
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Leave these out of `fetch` until `resume`; nothing is lost or reordered."""

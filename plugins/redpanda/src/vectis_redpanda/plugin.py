@@ -57,7 +57,7 @@ class Redpanda:
         return None
 
     @hookimpl
-    def vectis_consume(self, topics: Sequence[str], group: str, hub: Hub) -> Consumer | None:
+    def vectis_consume(self, topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
         """Decline without servers or aiokafka; refuse with both."""
         if not self._usable(hub):
             return None

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.dead_letter import topic_of
+from vectis.core.reader import Reader
 from vectis_commerce.events import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vectis.core import Hub
-    from vectis.core.message import Delivery, TopicPartition
+    from vectis.core.message import Delivery
 
 __all__ = ["MODULE", "TOPIC", "Letter", "count", "main", "read_letters"]
 
@@ -29,7 +30,6 @@ MODULE = "vectis_commerce.demo.letters"
 TOPIC = topic_of(ORDERS)
 
 _PREVIEW = 20  # bytes
-_GROUP = "demo-reader"  # its own, and it commits nothing: the letters wait on for a replay
 
 
 @attrs.frozen
@@ -75,26 +75,18 @@ async def read_letters(hub: Hub, *, within: float) -> tuple[Letter, ...]:
         hub: The hub whose transport has them.
         within: Seconds to wait for the first one; without any the answer is empty.
     """
-    _, consumer = hub.consumer((TOPIC,), _GROUP)
-    found: dict[str, Letter] = {}
     deadline = monotonic() + within
-    try:
-        await consumer.start(on_assigned=_nothing, on_revoked=_nothing)
-        while True:
-            deliveries = await consumer.fetch(max_records=100, timeout=0.2)
-            for delivery in deliveries:
-                letter = _letter(delivery)
-                before = found.get(letter.place)
-                kept = (*before.kept, *letter.kept) if before else letter.kept
-                found[letter.place] = attrs.evolve(letter, kept=kept)
-            if not deliveries and (found or monotonic() > deadline):
-                return tuple(found.values())
-    finally:
-        await consumer.close()
-
-
-async def _nothing(partitions: frozenset[TopicPartition]) -> None:
-    """Partitions come and go, and there is nothing to commit."""
+    async with Reader(hub, (TOPIC,)) as reader:
+        found = await reader.now()
+        while not found and (left := deadline - monotonic()) > 0:
+            found = await reader.fetch(timeout=left)
+    letters: dict[str, Letter] = {}
+    for delivery in found:
+        letter = _letter(delivery)
+        before = letters.get(letter.place)
+        kept = (*before.kept, *letter.kept) if before else letter.kept
+        letters[letter.place] = attrs.evolve(letter, kept=kept)
+    return tuple(letters.values())
 
 
 def _letter(delivery: Delivery) -> Letter:

@@ -29,8 +29,8 @@ class Transport(Protocol):
     def carrier(self, topic: str) -> Carrier:
         """Return what `vectis_emit` offers for a topic."""
 
-    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
-        """Return what `vectis_consume` offers."""
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
+        """Return what `vectis_consume` offers; a reader for the group None."""
 
 
 @attrs.frozen(kw_only=True)
@@ -74,10 +74,15 @@ class Contract:
 
 
 class Member:
-    """One member of a consumer group, with a diary of what the transport told it."""
+    """One member of a consumer group, or a reader, with a diary of what the transport told it."""
 
     def __init__(
-        self, transport: Transport, topic: str, group: str, *, more_topics: Sequence[str] = ()
+        self,
+        transport: Transport,
+        topic: str,
+        group: str | None,
+        *,
+        more_topics: Sequence[str] = (),
     ) -> None:
         self.consumer = transport.consumer([topic, *more_topics], group)
         self.deliveries: list[Delivery] = []

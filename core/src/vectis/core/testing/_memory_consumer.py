@@ -30,9 +30,12 @@ class _Place:
 
 
 class MemoryConsumer:
-    """One member of a group. See `vectis.core.transport.Consumer` for the contract."""
+    """One member of a group. See `vectis.core.transport.Consumer` for the contract.
 
-    def __init__(self, broker: Broker, topics: tuple[str, ...], group: str) -> None:
+    A reader is the only member of a group that nobody else sees.
+    """
+
+    def __init__(self, broker: Broker, topics: tuple[str, ...], group: str | None) -> None:
         self.topics = topics
         self.group = group
         self.state = broker.group(self.group)
@@ -74,6 +77,8 @@ class MemoryConsumer:
                         self._broker.waiting.remove(bell)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.group is None:
+            raise TransportError("a reader belongs to no group and cannot commit: name a group")
         with self._lock:
             kept = {tp: at for tp, at in offsets.items() if self.state.owners.get(tp) is self}
             self.state.committed.update(kept)
@@ -96,6 +101,10 @@ class MemoryConsumer:
     async def lag(self) -> Mapping[TopicPartition, int]:
         with self._lock:
             return {tp: len(at.log.records) - at.index for tp, at in self._held.items()}
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        with self._lock:
+            return {tp: at.log.end for tp, at in self._held.items()}
 
     def pause(self, *partitions: TopicPartition) -> None:
         self._paused.update(partitions)

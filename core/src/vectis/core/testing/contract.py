@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-_PARTS = ("crash", "groups", "life", "publishing", "reading", "tools")
+_PARTS = ("crash", "groups", "life", "publishing", "readers", "reading", "tools")
 _MODULES = [f"vectis.core.testing._contract_{part}" for part in _PARTS]
 # A failing assertion then shows its values, as in a test file.
 pytest.register_assert_rewrite(*(name for name in _MODULES if name not in sys.modules))
@@ -19,6 +19,7 @@ pytest.register_assert_rewrite(*(name for name in _MODULES if name not in sys.mo
 from vectis.core.testing._contract_groups import GroupContract  # noqa: E402 - after the line above
 from vectis.core.testing._contract_life import LifeContract  # noqa: E402
 from vectis.core.testing._contract_publishing import PublishingContract  # noqa: E402
+from vectis.core.testing._contract_readers import ReaderContract  # noqa: E402
 from vectis.core.testing._contract_reading import ReadingContract  # noqa: E402
 from vectis.core.testing._contract_tools import (  # noqa: E402
     Features,
@@ -40,7 +41,9 @@ __all__ = [
 ]
 
 
-class TransportContract(PublishingContract, ReadingContract, GroupContract, LifeContract):
+class TransportContract(
+    PublishingContract, ReadingContract, ReaderContract, GroupContract, LifeContract
+):
     """The tests. Override `transport`, and say in `features` what yours can do.
 
     Topics and groups have names of their own in every test, so a broker that keeps them is fine.

@@ -55,8 +55,8 @@ class MemoryTransport:
         """Return what takes messages to a topic."""
         return Carrier(send=self._send, send_many=self._send_many, close=_closed, describe="memory")
 
-    def consumer(self, topics: Sequence[str], group: str) -> Consumer:
-        """Return a new member of a group, not yet started."""
+    def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
+        """Return a new member of a group, or a reader without one, not yet started."""
         return MemoryConsumer(self._broker, tuple(topics), group)
 
     def describe_topics(self) -> list[TopicState]:
@@ -90,7 +90,7 @@ class MemoryTransport:
         return self.carrier(route.name) if route.scope == "service" else None
 
     @hookimpl
-    def vectis_consume(self, topics: Sequence[str], group: str, hub: Hub) -> Consumer | None:
+    def vectis_consume(self, topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
         """Offer to read every topic."""
         return self.consumer(topics, group)
 

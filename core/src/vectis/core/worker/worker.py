@@ -75,8 +75,8 @@ class Worker:
         self._settings = hub.consumer_settings
         _refuse_quarantined(hub)
         self.subscribed = subscribed(hub)
-        self.transport, self._consumer = hub.consumer(self.subscribed.topics, _group(hub))
-        self.group = self._consumer.group
+        self.group = _group(hub)
+        self.transport, self._consumer = hub.consumer(self.subscribed.topics, self.group)
         self.report = Report()
         self._threads = ThreadPoolExecutor(
             self._settings.concurrency, thread_name_prefix="vectis-handler"
