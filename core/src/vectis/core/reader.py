@@ -80,6 +80,11 @@ class Reader:
     ) -> None:
         await self._consumer.close()
 
+    @property
+    def topics(self) -> frozenset[str]:
+        """Those of the topics that exist, as far as is known."""
+        return frozenset(partition.topic for partition in self._consumer.assignment())
+
     async def fetch(self, *, timeout: float) -> list[Delivery]:
         """Return the next deliveries, in order within each partition.
 

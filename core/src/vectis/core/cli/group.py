@@ -30,6 +30,7 @@ BUILT_IN = {
     "handlers": "List every handler of the application and its plugins.",
     "plugins": "List the installed plugins, and what decided about each.",
     "publish": "Publish one event, and show the receipt.",
+    "tail": "Show what arrives on topics, live.",
 }
 """The commands of this package with their first lines, so that listing them imports none."""
 
