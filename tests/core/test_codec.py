@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vectis.core.codec import Received, decode, encode
+from vectis.core.codec import Envelope, Received, decode, encode
 from vectis.core.events import Event
 from vectis.core.exceptions import DecodeError, EncodeError, PublishError
 from vectis.core.message import Delivery, Headers, Message
@@ -174,9 +174,8 @@ class TestRoundTrip:
         assert {name: getattr(received.event, name) for name in Event.__slots__} == {
             name: getattr(event, name) for name in Event.__slots__
         }
-        assert received == Received(
-            received.event, event.data, "binary", 3, TRACE, {"partitionkey": "7"}
-        )
+        assert received.payload == event.data
+        assert received.envelope == Envelope("binary", 3, TRACE, {"partitionkey": "7"})
 
     def test_a_tombstone_comes_back_as_payload_none(self) -> None:
         received = decode(
@@ -223,13 +222,13 @@ class TestBinary:
 
     def test_other_headers_are_left_alone(self) -> None:
         others = (("x", b"\xff"), ("x", b""), ("ce_", b"\xff"), ("ce_No-Name", b"\n"))
-        assert read(b"{}", (*NEEDED, *others)).extensions == {}
+        assert read(b"{}", (*NEEDED, *others)).envelope.extensions == {}
 
     def test_foreign_attributes_are_kept_as_extensions(self) -> None:
         headers = (("ce_subject", b"7"), ("ce_dataschema", b"https://x.example/1"))
         received = read(b"{}", (*NEEDED, *headers, ("ce_tenant", "späti".encode())))
-        assert received.version is None
-        assert received.extensions == {
+        assert received.envelope.version is None
+        assert received.envelope.extensions == {
             "subject": "7",
             "dataschema": "https://x.example/1",
             "tenant": "späti",
@@ -246,7 +245,7 @@ class TestBinary:
         ],
     )
     def test_a_version_of_something_else_is_none(self, schema: bytes) -> None:
-        assert read(b"{}", (*NEEDED, ("ce_dataschema", schema))).version is None
+        assert read(b"{}", (*NEEDED, ("ce_dataschema", schema))).envelope.version is None
 
     def test_the_user_is_never_empty_text(self) -> None:
         assert read(b"{}", (*NEEDED, ("ce_userid", b""))).event.user_id is None
@@ -363,12 +362,13 @@ class TestStructured:
         assert (event.type, event.source, event.id) == ("order.created", "shop", "1")
         assert (event.time, event.user_id) == (NOON, "anna")
         assert (event.correlation_id, event.causation_id) == ("c", "0")
-        assert received == Received(
-            event, {"order_id": 7}, "structured", 2, TRACE, {"sampled": "true", "shard": "12"}
+        assert received.payload == {"order_id": 7}
+        assert received.envelope == Envelope(
+            "structured", 2, TRACE, {"sampled": "true", "shard": "12"}
         )
 
     def test_it_is_recognised_by_its_specversion_too(self) -> None:
-        assert read(cloud_event(data=[1])).content_mode == "structured"
+        assert read(cloud_event(data=[1])).envelope.content_mode == "structured"
         assert read(cloud_event(data=[1])).payload == [1]
 
     def test_base64_data_is_read_as_json(self) -> None:
@@ -412,7 +412,7 @@ class TestStructured:
 class TestPlain:
     def test_the_plain_form_is_read(self) -> None:
         received = read(b'{"event_type": "order.created", "payload": {"order_id": 7}}')
-        assert received.content_mode == "plain"
+        assert received.envelope.content_mode == "plain"
         assert received.event.type == "order.created"
         assert received.payload == received.event.data == {"order_id": 7}
 

@@ -122,9 +122,9 @@ def test_what_the_sdk_writes_we_read(
     message = kafka.to_binary_event(theirs) if binary else kafka.to_structured_event(theirs)
     received = decode(from_the_sdk(message), max_bytes=CAP)
     event = received.event
-    assert received.content_mode == mode
+    assert received.envelope.content_mode == mode
     assert received.payload == event.data == payload
-    assert received.version is None
+    assert received.envelope.version is None
     read = {
         "specversion": "1.0",
         "id": event.id,
@@ -133,8 +133,8 @@ def test_what_the_sdk_writes_we_read(
         "time": event.time,
         "userid": event.user_id,
         "causationid": event.causation_id,
-        "traceparent": received.traceparent,
-        **received.extensions,
+        "traceparent": received.envelope.traceparent,
+        **received.envelope.extensions,
     }
     if "correlationid" in attributes:
         read["correlationid"] = event.correlation_id
@@ -168,7 +168,7 @@ def test_what_the_sdks_first_generation_writes_we_read(
     received = decode(
         Delivery("vectis.orders", 0, 1, None, value, tuple(message.headers.items())), max_bytes=CAP
     )
-    assert received.content_mode == mode
+    assert received.envelope.content_mode == mode
     assert (received.event.id, received.event.type) == ("1", "order.created")
     assert received.payload == {"order_id": 7}
-    assert received.extensions == {"tenant": "x"}
+    assert received.envelope.extensions == {"tenant": "x"}

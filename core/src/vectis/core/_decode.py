@@ -17,7 +17,7 @@ from vectis.core._cloudevents import (
     read_time,
     version_in,
 )
-from vectis.core._received import ContentMode, Received, time_of
+from vectis.core._received import ContentMode, Envelope, Received, time_of
 from vectis.core._usual import read_usual
 from vectis.core.events.event import Event
 from vectis.core.exceptions import DecodeError
@@ -183,7 +183,7 @@ def _plain(document: dict[str, Any], delivery: Delivery) -> Received:
         raise DecodeError("event_type must be a string that is not empty")
     check_text("event_type", event_type)
     event = Event.received(event_type, payload, id=delivery.place, time=time_of(delivery.timestamp))
-    return Received(event, payload, "plain")
+    return Received(event, Envelope("plain"))
 
 
 def _received(
@@ -218,4 +218,4 @@ def _received(
         causation_id=take("causationid", None) or None,
     )
     traceparent = take("traceparent", None) or None
-    return Received(event, payload, mode, version, traceparent, attributes)
+    return Received(event, Envelope(mode, version, traceparent, attributes))

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from vectis.core._decode import decode
 from vectis.core._encode import encode
-from vectis.core._received import ContentMode, Received
+from vectis.core._received import ContentMode, Envelope, Received
 
-__all__ = ["ContentMode", "Received", "decode", "encode"]
+__all__ = ["ContentMode", "Envelope", "Received", "decode", "encode"]
