@@ -212,7 +212,7 @@ def test_hooks_surround_each_attempt_and_each_delivery() -> None:
 
 
 def test_a_handler_can_see_the_event_and_it_is_the_same_one_on_redelivery() -> None:
-    shop, ids = Shop(), list[tuple[str, str]]()
+    shop, ids = Shop(shutdown_timeout=0), list[tuple[str, str]]()
 
     async def look(event_type: str, payload: dict[str, Any]) -> None:
         event = current.get().event
@@ -352,7 +352,7 @@ def test_a_transport_that_cannot_start_ends_the_worker() -> None:
 
 
 def test_a_second_worker_takes_its_share_while_deliveries_wait_at_the_first() -> None:
-    shop = Shop(partitions=2)
+    shop = Shop(partitions=2, concurrency=4)
     handled: dict[str, list[int]] = {"first": [], "second": []}
     gate = asyncio.Semaphore(0)
 
@@ -547,7 +547,7 @@ def test_a_hook_that_cancels_the_worker_does_not_end_it_without_a_word() -> None
 
 
 def test_cancelling_the_worker_from_outside_leaves_the_group() -> None:
-    shop, entered = Shop(), asyncio.Event()
+    shop, entered = Shop(shutdown_timeout=0), asyncio.Event()
 
     async def endless(event_type: str, payload: dict[str, Any]) -> None:
         entered.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,13 +16,16 @@ from vectis.core.worker.rate import Rate
 from vectis.core.worker.runners import Runners
 from vectis.core.worker.watermark import Held, Watermark
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 
 class WatermarkMachine(RuleBasedStateMachine):
     """Offsets with holes are received in order and finished in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.watermark = Watermark()
+        self.watermark: Watermark[Held] = Watermark()
         self.next = 0
         self.places: dict[int, Held] = {}
         self.received: list[int] = []
@@ -31,7 +34,8 @@ class WatermarkMachine(RuleBasedStateMachine):
     @rule(hole=st.integers(0, 3))
     def receive(self, hole: int) -> None:
         offset = self.next + hole
-        self.places[offset] = self.watermark.receive(offset, size=offset % 7)
+        self.places[offset] = Held(offset, size=offset % 7)
+        self.watermark.receive(self.places[offset])
         self.received.append(offset)
         self.next = offset + 1
 
@@ -57,10 +61,12 @@ TestWatermark = WatermarkMachine.TestCase
 
 
 def test_offsets_that_do_not_grow_are_refused() -> None:
-    watermark = Watermark()
-    watermark.finish(watermark.receive(5, 0))
+    watermark: Watermark[Held] = Watermark()
+    place = Held(5, size=0)
+    watermark.receive(place)
+    watermark.finish(place)
     with pytest.raises(ValueError, match="offset 5 after 5"):
-        watermark.receive(5, 0)
+        watermark.receive(Held(5, size=0))
 
 
 class LanesMachine(RuleBasedStateMachine):
@@ -135,39 +141,51 @@ def test_every_job_runs_once_and_never_more_than_allowed_at_once(
 ) -> None:
     running, peak = 0, 0
     began: list[int] = []
+    answers: list[tuple[int, str | None]] = []
+    lost: list[int] = []
 
-    async def run(job: int) -> int | None:
+    def begin(job: int) -> Coroutine[Any, Any, str] | None:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
         began.append(job)
+        return wait(job) if pauses[job] else None
+
+    async def wait(job: int) -> str:
         for _ in range(pauses[job]):
             await asyncio.sleep(0)
+        return f"waited for {job}"
+
+    def done(job: int, answer: str | None) -> None:
+        nonlocal running
         running -= 1
-        return None
+        answers.append((job, answer))
 
     async def main() -> None:
-        runners = Runners(run, most)
-        for job in range(len(pauses)):
-            runners.offer(job)
+        runners = Runners(begin, done, lost.append, most)
+        runners.offer(range(len(pauses)))
         await runners.idle()
         await runners.close()
 
     asyncio.run(main())
     assert began == list(range(len(pauses)))
+    assert lost == []
+    assert sorted(answers, key=lambda each: each[0]) == [
+        (job, f"waited for {job}" if pause else None) for job, pause in enumerate(pauses)
+    ]
     assert peak <= most
 
 
 def test_jobs_that_do_not_wait_share_one_task() -> None:
     tasks: set[Any] = set()
+    lost: list[int] = []
 
-    async def run(job: int) -> None:
+    def begin(job: int) -> None:
         tasks.add(asyncio.current_task())
 
     async def main() -> None:
-        runners = Runners(run, most=100)
-        for job in range(1000):
-            runners.offer(job)
+        runners = Runners(begin, lambda job, answer: None, lost.append, most=100)
+        runners.offer(range(1000))
         await runners.idle()
         await runners.close()
 

@@ -115,8 +115,8 @@ async def _hooked(hub: Hub, outcome: Outcome, event: Event, outer: Frame | None)
         if lifecycle.implementations("vectis_around_emit"):
             await lifecycle.within(
                 "vectis_around_emit",
-                {"event": event, "hub": hub},
                 lambda: _send(carrier, event, outcome, outer),
+                {"event": event, "hub": hub},
             )
         else:
             await _send(carrier, event, outcome, outer)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vectis.core.events import Event
     from vectis.core.message import Receipt
     from vectis.core.outcome import Outcome
     from vectis.core.subscription import Subscription
 
 __all__ = [
+    "BatchFailed",
     "ConfigError",
     "DecodeError",
     "EmitLoopError",
@@ -159,6 +162,31 @@ class Reject(VectisError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class BatchFailed(VectisError):
+    """Raised by a consuming handler that takes several payloads: some of them have failed.
+
+    Only those are tried again, or set aside when that was their last attempt; the others are done.
+    Any other error counts for all of them.
+
+    Args:
+        errors: The index of each payload that failed, from 0, and its error; a `Reject` or a
+            `RetryLater` counts for that one.
+
+    Example:
+        >>> from vectis.core.events.consumer import on_event
+        >>> from vectis.core.exceptions import BatchFailed
+        >>> @on_event("order.created", topic="vectis.orders", batch=100)
+        ... async def store(event_type: str, payloads: list) -> None:
+        ...     failed = {n: KeyError("sku") for n, order in enumerate(payloads) if not order}
+        ...     if failed:
+        ...         raise BatchFailed(failed)
+    """
+
+    def __init__(self, errors: Mapping[int, BaseException]) -> None:
+        super().__init__(f"{len(errors)} of the batch have failed")
+        self.errors = dict(errors)
 
 
 class RetryLater(VectisError):

@@ -173,7 +173,12 @@ class Hub:
         return self.place(made)
 
     def on_event(
-        self, event_type: str, handler: Handler, *, topic: str | None = None
+        self,
+        event_type: str,
+        handler: Handler,
+        *,
+        topic: str | None = None,
+        batch: int | None = None,
     ) -> Subscription:
         """Let the worker call a handler with the type and payload of every delivery of a type.
 
@@ -181,9 +186,12 @@ class Hub:
             event_type: The event type.
             handler: Called with the event type and the payload; `async def` or plain.
             topic: The topic it arrives on, when neither the catalogue nor `[topics]` says so.
+            batch: Call it with a list of up to so many payloads instead, each of another key.
         """
         return self.place(
-            subscription("service", event_type, handler, plugin=self.owner, topic=topic)
+            subscription(
+                "service", event_type, handler, plugin=self.owner, topic=topic, batch=batch
+            )
         )
 
     def adopt(self, handler: Handler, mark: Mark) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from inspect import isawaitable
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis.core.blocking import finish
@@ -126,9 +127,11 @@ class Lifecycle:
                 self._report(hook, implementation.plugin_name, error)
 
     async def within(
-        self, hook: str, arguments: Mapping[str, Any], call: Callable[[], Awaitable[T]]
+        self, hook: str, call: Callable[[], Awaitable[T]], *arguments: Mapping[str, Any]
     ) -> T:
         """Run a call inside the context managers that an `around` hook returns.
+
+        The hook is called once with each mapping of arguments.
 
         They are entered in call order and left in reverse. They see the call's error and cannot
         swallow it; an error on the way out is an observer's.
@@ -139,10 +142,10 @@ class Lifecycle:
         entered: list[tuple[str, Any]] = []
         error: BaseException | None = None
         try:
-            for implementation in self.implementations(hook):
+            for given, implementation in product(arguments, self.implementations(hook)):
                 plugin = implementation.plugin_name
                 try:
-                    manager = await _call(implementation, arguments)
+                    manager = await _call(implementation, given)
                     if manager is not None:
                         _check_manager(manager)
                         await manager.__aenter__()

@@ -73,6 +73,8 @@ def subscription(scope: Scope, pattern: str, handler: object, **options: Any) ->
         SubscriptionError: One of them does not fit; the message names it.
     """
     takes = ("event",) if scope == "process" else ("event_type", "payload")
+    if options.get("batch") is not None:
+        takes = ("event_type", "payloads")
     checked = check_handler(handler, takes)
     check_options(handler_name(checked), options)
     check_timeout(checked, options.get("timeout"))
@@ -116,7 +118,9 @@ def handles(
     return _marker(Mark(scope="process", pattern=check_pattern(pattern), options=options))
 
 
-def on_event(event_type: str, *, topic: str | None = None) -> Callable[[H], H]:
+def on_event(
+    event_type: str, *, topic: str | None = None, batch: int | None = None
+) -> Callable[[H], H]:
     """Mark a function as a consuming handler: the worker calls it with event type and payload.
 
     Delivery is at least once: the same event may come again after a crash. An error is retried.
@@ -124,6 +128,9 @@ def on_event(event_type: str, *, topic: str | None = None) -> Callable[[H], H]:
     Args:
         event_type: The event type, such as `order.created`.
         topic: The topic it arrives on; needed only when neither the catalogue nor `[topics]` knows.
+        batch: Call it with a list of up to so many payloads, each of another key, in the order in
+            which they arrived. It does not wait for the list to fill up. `BatchFailed` tells which
+            of them are to be retried.
 
     Raises:
         SubscriptionError: The type is none, or the function does not take those two arguments.
@@ -137,7 +144,11 @@ def on_event(event_type: str, *, topic: str | None = None) -> Callable[[H], H]:
     if callable(event_type):
         raise _without_brackets("on_event", event_type)
     return _marker(
-        Mark(scope="service", pattern=_checked("service", event_type), options={"topic": topic})
+        Mark(
+            scope="service",
+            pattern=_checked("service", event_type),
+            options={"topic": topic, "batch": batch},
+        )
     )
 
 

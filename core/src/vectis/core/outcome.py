@@ -212,7 +212,7 @@ class Frame(Protocol):
 
     @property
     def event(self) -> Event | None:
-        """The event that is being handled."""
+        """The event that is being handled; None for several at once."""
 
     @property
     def finished(self) -> bool:

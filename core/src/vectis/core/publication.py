@@ -226,8 +226,8 @@ class Publication:
             )
             receipt = await hub.lifecycle.within(
                 "vectis_around_publish",
-                {"message": message, "hub": hub},
                 lambda: self._send(offer, message, event_id),
+                {"message": message, "hub": hub},
             )
         except BaseException as raised:
             error = raised

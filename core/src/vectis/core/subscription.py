@@ -175,6 +175,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or (isinstance(value, str) and value != ""),
         "the name of a topic, or None",
     ),
+    "batch": (
+        lambda value: (
+            value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+        ),
+        "how many payloads it takes at once, 1 or more, or None for one by one",
+    ),
 }
 
 _serials = count()
@@ -198,6 +204,7 @@ class Subscription:
         timeout: Seconds after which the handler is cancelled and counts as failed; None for none.
         required: An error of this handler is the emitter's.
         topic: `service` only: the topic its events arrive on, when the handler says so itself.
+        batch: `service` only: it takes a list of up to so many payloads; None for one by one.
         enabled: False when the operator's config switched it off; it is shown and never run.
         note: Where the operator's config changed it, such as `vectis.toml:7`.
         serial: Numbers subscriptions in the order they were made.
@@ -213,6 +220,7 @@ class Subscription:
     timeout: float | None = None
     required: bool = False
     topic: str | None = None
+    batch: int | None = None
     enabled: bool = True
     note: str = ""
     serial: int = attrs.field(factory=_serials.__next__, repr=False)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Event",
     "current_event",
+    "current_events",
     "event_bus",
     "publish_event",
     "publish_many",
@@ -44,6 +45,26 @@ def current_event() -> Event | None:
 
     frame = current.get(None)
     return None if frame is None or frame.finished else frame.event
+
+
+def current_events() -> tuple[Event, ...]:
+    """Return the events whose handler runs now: as many as a batch handler has payloads.
+
+    They are in the order of the payloads. One event for any other handler, none outside of one.
+
+    Example:
+        >>> from vectis.core.events import current_events
+        >>> current_events()
+        ()
+    """
+    from vectis.core.outcome import current
+
+    frame = current.get(None)
+    if frame is None or frame.finished:
+        return ()
+    if frame.event is not None:
+        return (frame.event,)
+    return tuple(getattr(frame, "events", ()))
 
 
 async def shutdown() -> None:

@@ -11,11 +11,47 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from vectis.core.subscription import Handler
+    from vectis.core.subscription import Handler, Subscription
 
-__all__ = ["Call", "caller"]
+__all__ = ["Call", "Callee", "caller"]
 
 Call = Callable[[str, Any], Coroutine[Any, Any, Any]]
+
+
+class Callee:
+    """A handler as it is called, and what has come of it.
+
+    Args:
+        subscription: The handler.
+        threads: Where a plain one runs.
+
+    Attributes:
+        call: Awaits it, given the event type and the payload, of a batch handler the payloads.
+        batch: How many deliveries it takes at once; None when it takes one by one.
+        handled: Attempts that passed.
+        failed: Attempts that did not.
+        retried: Of those, how many were to be repeated.
+        dead_lettered: Deliveries set aside because of it.
+    """
+
+    __slots__ = (
+        "batch",
+        "call",
+        "dead_lettered",
+        "failed",
+        "handled",
+        "retried",
+        "subscription",
+    )
+
+    def __init__(self, subscription: Subscription, threads: Executor) -> None:
+        self.subscription = subscription
+        self.call = caller(subscription.handler, threads)
+        self.batch = subscription.batch
+        self.handled = 0
+        self.failed = 0
+        self.retried = 0
+        self.dead_lettered = 0
 
 
 def caller(handler: Handler, threads: Executor) -> Call:

@@ -7,16 +7,16 @@ finished. It neither fetches nor commits; what a job needs done is in `Handling`
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vectis.core.worker.handling import CutOff
-from vectis.core.worker.partition import Partition
+from vectis.core.worker.batches import Batch, Batches
+from vectis.core.worker.handling import NEVER
+from vectis.core.worker.partition import NOTHING, Partition
 from vectis.core.worker.runners import Runners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-logger = logging.getLogger("vectis.worker")
-
 
 class Engine:
     """Runs the jobs of the assigned partitions.
@@ -34,21 +32,27 @@ class Engine:
     Args:
         handling: Takes a job as far as it goes.
         settings: `concurrency`, `order` and the bounds of a partition are used.
-        finished: Called when the watermark of a partition has moved.
+        moved: Called with a partition that has finished something, and whose `moved` was not set.
+        resume: Called with the place of a paused partition that has room again.
     """
 
     def __init__(
         self,
         handling: Handling,
         settings: ConsumerSettings,
-        finished: Callable[[Partition], None],
+        moved: Callable[[Partition], None],
+        resume: Callable[[TopicPartition], None],
     ) -> None:
         self._handling = handling
         self._settings = settings
-        self._moved = finished
-        self._runners = Runners(self._run, settings.concurrency)
+        self._moved = moved
+        self._resume = resume
+        handling.batches = Batches(lambda batch: self._runners.offer((batch,)))
+        self._runners: Runners[Job | Batch] = Runners(
+            self._begin, self._done, self._lost, settings.concurrency
+        )
         self._waiting: dict[Job, asyncio.TimerHandle] = {}
-        self._stopping = False
+        self._halted = False
         self._draining = 0
         self._ended = asyncio.Event()
         self.partitions: dict[TopicPartition, Partition] = {}
@@ -58,18 +62,21 @@ class Engine:
     def assign(self, where: Iterable[TopicPartition]) -> None:
         """Begin with partitions that are ours now."""
         for one in where:
-            self.partitions[one] = Partition(one, self._settings)
+            self.partitions[one] = partition = Partition(one, self._settings)
+            if self._halted:
+                partition.halt()
 
     def receive(self, deliveries: Iterable[Delivery]) -> None:
         """Take deliveries in; each runs as soon as its lane and a runner are free."""
-        partitions, offer = self.partitions, self._runners.offer
+        partitions = self.partitions
+        free = []
         for delivery in deliveries:
-            partition = partitions.get(delivery.topic_partition)
-            if partition is None:  # revoked between fetch and here
-                continue
-            job, free = partition.receive(delivery)
-            if free:
-                offer(job)
+            partition = partitions.get((delivery.topic, delivery.partition))  # type: ignore[call-overload]  # equal to a TopicPartition, and cheaper
+            if partition is not None:  # else it was revoked between fetch and here
+                job = partition.receive(delivery)
+                if job is not None:
+                    free.append(job)
+        self._runners.offer(free)
 
     def full(self) -> list[TopicPartition]:
         """Return partitions that became full: they are to be paused."""
@@ -89,50 +96,77 @@ class Engine:
 
     # ------------------------------------------------------------ running
 
-    async def _run(self, job: Job) -> Job | None:
-        """Run a job; return the next of its lane, so that what came first is finished first."""
+    def _begin(self, job: Job | Batch) -> Awaitable[Any] | None:
+        if isinstance(job, Batch):
+            return self._begin_batch(job)
         partition = job.partition
-        if partition.revoked or self._stopping:
-            return None
+        if job.offset > partition.until:
+            return _answer(NEVER)  # it comes again, here or elsewhere
         if partition.quiet_until:
             quiet = partition.quiet_until - monotonic()
             if quiet > 0:
-                self._later(job, quiet)
-                return None
+                return _answer(quiet)
             partition.quiet_until = 0.0
-        partition.running.add(job)
-        try:
-            wait = await self._handling.advance(job)
-        except CutOff:
-            return None  # it comes again, here or elsewhere
-        finally:
+        awaited = self._handling.begin(job)
+        if awaited is not None:
+            partition.running.add(job)
+        return awaited
+
+    def _done(self, job: Job | Batch, answer: Any) -> Job | None:
+        """Go on after a job; return the next of its lane, so that what came first is done first."""
+        if isinstance(job, Batch):
+            self._runners.offer(
+                [f for one, wait in answer if (f := self._done(one, wait)) is not None]
+            )
+            return None
+        partition = job.partition
+        if partition.running:
             partition.running.discard(job)
-            if self._draining:
-                self._ended.set()
-        if wait is not None:
-            self._later(job, wait)
+        if self._draining:
+            self._ended.set()
+        if answer is not None:
+            self._later(job, answer)
             return None
         following = partition.finish(job)
-        if self.partitions.get(partition.where) is not partition:
+        if partition.dropped:
             return None  # it went to another member, and perhaps came back as another one
-        self._moved(partition)
+        if not partition.moved:
+            partition.moved = True
+            self._moved(partition)
+        if partition.paused and partition.has_room:
+            partition.paused = False
+            self._resume(partition.where)
         return following
+
+    def _lost(self, job: Job | Batch) -> None:
+        for one in job.jobs if isinstance(job, Batch) else (job,):
+            one.partition.running.discard(one)
+        self._ended.set()
+
+    def _begin_batch(self, batch: Batch) -> Awaitable[Any]:
+        self._handling.batches.fill(batch)
+        for job in batch.jobs:
+            job.partition.running.add(job)
+        return self._handling.run_batch(batch)
 
     def _later(self, job: Job, seconds: float) -> None:
         """Run a job again after a while. Its lane is held, a runner is not."""
-        if self._stopping or job.partition.revoked:
+        if seconds == NEVER or job.offset > job.partition.until or job.partition.draining:
             return  # it comes again
 
         def again() -> None:
             del self._waiting[job]
-            self._runners.offer(job)
+            self._runners.offer((job,))
 
-        self._waiting[job] = asyncio.get_running_loop().call_later(seconds, again)
+        if seconds:
+            self._waiting[job] = asyncio.get_running_loop().call_later(seconds, again)
+        else:
+            self._runners.offer((job,))
 
     # ------------------------------------------------------------ ending
 
     async def revoke(self, where: Collection[TopicPartition], timeout: float) -> list[str]:
-        """Let what runs in these partitions finish, and drop the rest.
+        """Let what was begun in these partitions finish, and drop the rest.
 
         Args:
             where: The partitions.
@@ -145,8 +179,10 @@ class Engine:
         return await self._drain(leaving, timeout)
 
     def halt(self) -> None:
-        """Let no further job begin."""
-        self._stopping = True
+        """Let nothing begin that lies above what was begun already."""
+        self._halted = True
+        for partition in self.partitions.values():
+            partition.halt()
 
     async def stop(self, timeout: float) -> list[str]:
         """As `revoke`, for everything, and the runners end."""
@@ -156,29 +192,50 @@ class Engine:
         return cut_off
 
     async def _drain(self, leaving: set[Partition], timeout: float) -> list[str]:
-        def theirs(job: Job) -> bool:
+        """Finish what was begun, and for the first half of the time also what lies below it.
+
+        What is finished above something unfinished cannot be committed, and would come again.
+        """
+        batches = self._handling.batches
+
+        def theirs(job: Job | Batch) -> bool:
+            if isinstance(job, Batch):
+                return any(one.partition in leaving for one in job.jobs)
             return job.partition in leaving
 
-        self._runners.withdraw(theirs)
+        def beyond(job: Job | Batch) -> bool:
+            return not isinstance(job, Batch) and theirs(job) and job.offset > job.partition.until
+
         for partition in leaving:
-            for _ in partition.lanes.drop_waiting():
-                pass
+            partition.halt()
+            partition.draining = True
         for job in [job for job in self._waiting if theirs(job)]:
             self._waiting.pop(job).cancel()
-        await self._until_ended(leaving, timeout)
+        for _ in range(2):
+            self._runners.withdraw(beyond)
+            batches.withdraw(beyond)
+            await self._until_ended(leaving, theirs, timeout / 2)
+            for partition in leaving:
+                partition.until = NOTHING
         cut_off = [self._handling.named(job) for p in leaving for job in p.running]
         for partition in leaving:
-            partition.revoked = True
+            partition.dropped = True
         if cut_off:
             self._handling.cut_off(job for p in leaving for job in p.running)
             self._runners.cancel(theirs)
         return cut_off
 
-    async def _until_ended(self, leaving: set[Partition], timeout: float) -> None:
+    async def _until_ended(
+        self, leaving: set[Partition], theirs: Callable[[Job | Batch], bool], timeout: float
+    ) -> None:
         self._draining += 1
         try:
             async with asyncio.timeout(timeout):
-                while any(partition.running for partition in leaving):
+                while (
+                    any(partition.running for partition in leaving)
+                    or self._runners.holds(theirs)
+                    or self._handling.batches.holds(theirs)
+                ):
                     self._ended.clear()
                     await self._ended.wait()
         except TimeoutError:
@@ -190,3 +247,7 @@ class Engine:
         """Drop partitions that are not ours any more."""
         for one in where:
             self.partitions.pop(one, None)
+
+
+async def _answer(seconds: float) -> float:
+    return seconds

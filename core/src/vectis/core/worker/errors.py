@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vectis.core.exceptions import BatchFailed
 from vectis.core.redact import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["stack_of", "text_of"]
 
@@ -49,3 +54,32 @@ def stack_of(error: BaseException) -> str:
             lines.append(f"\n  {where}: {frame.line}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "".join(lines)
+
+
+def failures_of(error: BaseException, count: int) -> Mapping[int, BaseException]:
+    """Return which deliveries of a batch have failed, by their index, and with what.
+
+    All of them, unless the handler raised `BatchFailed` and named some of them.
+
+    Args:
+        error: What the handler raised.
+        count: How many deliveries it was given.
+
+    Example:
+        >>> from vectis.core.exceptions import BatchFailed
+        >>> from vectis.core.worker.errors import failures_of
+        >>> failures_of(BatchFailed({1: KeyError("sku")}), count=3)
+        {1: KeyError('sku')}
+        >>> sorted(failures_of(TimeoutError(), count=3))
+        [0, 1, 2]
+    """
+    if not isinstance(error, BatchFailed):
+        return dict.fromkeys(range(count), error)
+    if all(index in range(count) for index in error.errors):
+        return error.errors
+    mistaken = IndexError(
+        f"BatchFailed names {sorted(map(str, error.errors))}, and the batch has {count} payloads, "
+        "counted from 0: which ones have failed is not known, so all count as failed"
+    )
+    mistaken.__cause__ = error
+    return dict.fromkeys(range(count), mistaken)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import copy_context
+from math import inf
 from random import Random
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
@@ -19,35 +20,38 @@ from vectis.core.exceptions import DecodeError, Reject, RetryLater
 from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
-from vectis.core.worker.calling import caller
-from vectis.core.worker.errors import stack_of, text_of
+from vectis.core.worker.calling import Callee
+from vectis.core.worker.errors import failures_of, stack_of, text_of
 from vectis.core.worker.isolation import within
+from vectis.core.worker.job import Trouble
 from vectis.core.worker.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from vectis.core.codec import Received
     from vectis.core.hub import Hub
+    from vectis.core.message import Delivery
     from vectis.core.subscription import Subscription
-    from vectis.core.worker.calling import Call
+    from vectis.core.worker.batches import Batch, Batches
     from vectis.core.worker.job import Job
     from vectis.core.worker.report import Report
 
-__all__ = ["CutOff", "Handling"]
+__all__ = ["NEVER", "Handling"]
 
 logger = logging.getLogger("vectis.worker")
+
+NEVER = inf
+"""Seconds to wait for a job that is not run again here: it was cut off, or a batch has it."""
 
 _KEPT = 100  # failures kept for the outcome of one delivery; `block` may make any number
 
 
-class CutOff(Exception):
-    """The time to finish a job was up. It is not finished, and comes again."""
-
-
 class Handling:
     """Takes the jobs of one worker as far as they go.
+
+    What is returned for a job is None when it is finished: handled, skipped, or durably set aside;
+    else the seconds to wait before it is begun again, which may be `NEVER`.
 
     Args:
         hub: For its hooks, its settings, and its transport, which takes the dead letters.
@@ -55,7 +59,14 @@ class Handling:
         group: The consumer group, noted in dead letters.
         report: Counts what happens.
         threads: Where plain handlers run.
+
+    Attributes:
+        callees: The handlers per event type, with what has come of them.
+        batches: Where jobs wait whose next handler takes several; set by whoever runs them.
+        begun: The job that was begun last: when the event loop is blocked, its handler may be why.
     """
+
+    batches: Batches
 
     def __init__(
         self,
@@ -67,8 +78,8 @@ class Handling:
     ) -> None:
         settings = hub.consumer_settings
         self._hub = hub
-        self._calls: dict[str, tuple[tuple[Subscription, Call], ...]] = {
-            event_type: tuple((s, caller(s.handler, threads)) for s in subscriptions)
+        self.callees: dict[str, tuple[Callee, ...]] = {
+            event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
             for event_type, subscriptions in handlers.items()
         }
         self._group = group
@@ -81,130 +92,246 @@ class Handling:
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
         self._cut_off: set[Job] = set()
+        self.begun: Job | None = None
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
         """Let no error of these count any more: they are about to be cancelled."""
         self._cut_off.update(jobs)
 
+    def callee(self, job: Job) -> Callee | None:
+        """Return the handler that is next for a job, or runs; None when there is none."""
+        if job.received is None or (job.trouble is not None and job.trouble.letter is not None):
+            return None
+        callees = self.callees.get(job.received.type, ())
+        return callees[job.handler] if job.handler < len(callees) else None
+
     def named(self, job: Job) -> str:
         """Return the handler that runs and the delivery's place, for reports."""
-        if job.received is None:
-            return job.delivery.place
-        calls = self._calls.get(job.received.event.type, ())
-        if job.letter is not None or job.handler >= len(calls):
-            return job.delivery.place
-        return f"{calls[job.handler][0].id} at {job.delivery.place}"
+        callee = self.callee(job)
+        place = job.delivery.place
+        return place if callee is None else f"{callee.subscription.id} at {place}"
 
-    async def advance(self, job: Job) -> float | None:
-        """Take a job as far as it goes now.
+    def begin(self, job: Job) -> Awaitable[float | None] | None:
+        """Take a job as far as it goes without waiting.
 
         Returns:
-            None when it is finished: handled, skipped, or durably set aside. Else the seconds to
-            wait before it is advanced again.
-
-        Raises:
-            CutOff: It was cancelled by whoever called `cut_off`.
+            None when it is finished; else what is to be awaited, with what became of it then.
         """
-        received = job.received
-        if received is None and job.letter is None:
+        self.begun = job
+        if self._around or self._after or job.received is not None or job.trouble is not None:
+            return self._advance(job)
+        try:
+            received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
+        except DecodeError:
+            return self._advance(job)
+        callees = self.callees.get(received.type)
+        if callees is None:
+            self._report.skipped += 1
+            return None
+        # What is awaited further down in words, made here in one go: most handlers never wait.
+        for callee in callees:
+            if callee.batch:
+                return self._advance(job)
+            current.set(job)
+            context = copy_context()
+            try:
+                coroutine = callee.call(received.type, received.payload)
+                future = context.run(coroutine.send, None)
+            except StopIteration:
+                self._passed(job, callee)
+            except BaseException as error:
+                return self._advance_after(job, callees, self._judge(job, callee, error))
+            else:
+                called = within(context, coroutine, future)
+                return self._advance_after(job, callees, self._attempt(job, callee, called))
+        self._report.handled += 1
+        return None
+
+    async def _advance_after(
+        self, job: Job, callees: Sequence[Callee], attempt: Awaitable[float | None]
+    ) -> float | None:
+        wait = await attempt
+        if wait is not None:
+            return wait
+        if job.trouble is not None or job.handler < len(callees):
+            return await self._advance(job)
+        self._report.handled += 1
+        return None
+
+    async def _advance(self, job: Job) -> float | None:
+        """Take a job as far as it goes now, waiting for its handlers."""
+        if job.received is None and job.trouble is None:
             job.started = perf_counter()
             try:
-                received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
+                job.received = decode(job.delivery, max_bytes=self._max_bytes)
             except DecodeError as error:
-                job.letter = self._letter(job, None, str(error))
-        calls = self._calls.get(received.event.type, ()) if received is not None else ()
+                job.trouble = Trouble(self._letter(job, None, str(error)))
+        callees = () if job.received is None else self.callees.get(job.received.type, ())
         while True:
-            if job.letter is not None:
-                wait = await self._set_aside(job)
-                if wait is not None:
-                    return wait
-            elif job.handler < len(calls):
-                subscription, call = calls[job.handler]
-                wait = await self._attempt(job, subscription, call)
-                if wait is not None:
-                    return wait
+            trouble = job.trouble
+            if trouble is not None and trouble.letter is not None:
+                wait = await self._set_aside(job, trouble, trouble.letter)
+            elif job.handler < len(callees):
+                callee = callees[job.handler]
+                if callee.batch:
+                    self.batches.join(job, callee)
+                    return NEVER
+                wait = await self._attempt(job, callee, self._called(job, callee))
             else:
                 break
+            if wait is not None:
+                return wait
         await self._end(job)
         return None
 
-    async def _attempt(self, job: Job, subscription: Subscription, call: Call) -> float | None:
-        """Call a handler; a failure is noted, and the wait returned before it is tried again."""
+    # ------------------------------------------------------------ one attempt of one handler
+
+    async def _called(self, job: Job, callee: Callee) -> None:
         received = job.received
-        assert received is not None  # the caller decoded it
-        if job.attempt > 1:  # the failed attempt may have changed the payload
+        assert received is not None  # whoever advances it decoded it
+        if job.delivery.attempt > 1:  # the failed attempt may have changed the payload
             received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
-        event = received.event
-        job.delivery.attempt = job.attempt
         current.set(job)
+        await self._within_around(callee, received.type, received.payload, [job.delivery])
+
+    async def _within_around(
+        self, callee: Callee, event_type: str, payload: Any, deliveries: Sequence[Delivery]
+    ) -> None:
+        if not self._around:
+            await within(copy_context(), callee.call(event_type, payload))
+            return
+        given = [
+            {"delivery": delivery, "subscription": callee.subscription, "hub": self._hub}
+            for delivery in deliveries
+        ]
+        around = self._hub.lifecycle.within(
+            "vectis_around_consume", lambda: callee.call(event_type, payload), *given
+        )
+        await within(copy_context(), around)
+
+    async def _attempt(self, job: Job, callee: Callee, called: Awaitable[None]) -> float | None:
+        """Wait for a handler; return the seconds to wait when it is to be tried again."""
+        job.since = monotonic()
         try:
-            if self._around:
-                await within(copy_context(), self._call_around(job, subscription, call, received))
-            else:
-                await within(copy_context(), call(event.type, received.payload))
-        except RetryLater as later:
-            self._check_cut_off(job, later)
-            return max(0.0, later.seconds)
+            await called
         except GeneratorExit:
             raise  # the loop is gone
         except BaseException as error:  # a handler's SystemExit must not end the worker
-            self._check_cut_off(job, error)
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                raise  # not the handler's: the loop ends
-            return await self._failed(job, subscription, error)
-        job.handler += 1
-        job.attempt = 1
-        job.done = (*job.done, subscription)
+            return await self._judge(job, callee, error)
+        finally:
+            job.since = 0.0
+        self._passed(job, callee)
         return None
 
-    async def _call_around(
-        self, job: Job, subscription: Subscription, call: Call, received: Received
-    ) -> None:
-        await self._hub.lifecycle.within(
-            "vectis_around_consume",
-            {"delivery": job.delivery, "subscription": subscription, "hub": self._hub},
-            lambda: call(received.event.type, received.payload),
-        )
+    def _passed(self, job: Job, callee: Callee) -> None:
+        callee.handled += 1
+        job.handler += 1
+        job.delivery.attempt = 1
 
-    def _check_cut_off(self, job: Job, error: BaseException) -> None:
-        if job in self._cut_off:
-            self._cut_off.discard(job)
-            raise CutOff from error
+    async def _judge(self, job: Job, callee: Callee, error: BaseException) -> float | None:
+        """Return what becomes of a job whose handler raised."""
+        if self._was_cut_off(job):
+            return NEVER
+        if isinstance(error, RetryLater):
+            return max(0.0, error.seconds)
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            raise error  # not the handler's: the loop ends
+        return await self._failed(job, callee, error)
 
-    async def _failed(
-        self, job: Job, subscription: Subscription, error: BaseException
-    ) -> float | None:
-        again = not isinstance(error, Reject) and (self._block or self._retry.again(job.attempt))
+    def _was_cut_off(self, job: Job) -> bool:
+        if job not in self._cut_off:
+            return False
+        self._cut_off.discard(job)
+        return True
+
+    async def _failed(self, job: Job, callee: Callee, error: BaseException) -> float | None:
+        attempt, subscription = job.delivery.attempt, callee.subscription
+        again = not isinstance(error, Reject) and (self._block or self._retry.again(attempt))
         logger.warning(
             "handler %s failed at %s, attempt %d%s: %s: %s%s",
             subscription.id,
             job.delivery.place,
-            job.attempt,
+            attempt,
             ", will retry" if again else "",
             type(error).__name__,
             one_line(text_of(error)),
-            stack_of(error) if job.attempt == 1 else "",
+            stack_of(error) if attempt == 1 else "",
         )
         assert job.event is not None
         failure = HandlerFailure(
             event=job.event,
             subscription=subscription,
             error=error,
-            attempt=job.attempt,
+            attempt=attempt,
             will_retry=again,
             delivery=job.delivery,
         )
-        job.failures = (*job.failures, failure)[-_KEPT:]
+        callee.failed += 1
+        job.trouble = trouble = job.trouble or Trouble()
+        trouble.failures = (*trouble.failures, failure)[-_KEPT:]
         await self._hub.handler_failed(failure)
         if not again:
-            job.letter = self._letter(
-                job, subscription, f"{type(error).__name__}: {text_of(error)}"
-            )
+            reason = f"{type(error).__name__}: {text_of(error)}"
+            trouble.letter = self._letter(job, subscription, reason)
             return None
+        callee.retried += 1
         self._report.retried += 1
-        wait = self._retry.wait(job.attempt, self._random)
-        job.attempt += 1
-        return wait
+        job.delivery.attempt += 1
+        return self._retry.wait(attempt, self._random)
+
+    # ------------------------------------------------------------ batches
+
+    async def run_batch(self, batch: Batch) -> list[tuple[Job, float | None]]:
+        """Call a batch handler once; return its jobs with what became of each."""
+        callee, jobs = batch.callee, batch.jobs
+        if not jobs:
+            return []  # they were withdrawn meanwhile
+        since = monotonic()
+        for job in jobs:
+            job.since = since
+        failed: Mapping[int, BaseException] = {}
+        try:
+            await self._called_with_many(batch)
+        except GeneratorExit:
+            raise  # the loop is gone
+        except BaseException as error:
+            if cut_off := [job for job in jobs if self._was_cut_off(job)]:
+                # Those of other partitions went down with them, and go on at once.
+                return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            failed = failures_of(error, len(jobs))
+        finally:
+            batch.finished = True
+            for job in jobs:
+                job.since = 0.0
+        return [(job, await self._settle(job, callee, failed.get(n))) for n, job in enumerate(jobs)]
+
+    async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
+        """Return what becomes of one job of a batch."""
+        if error is not None:
+            wait = await self._judge(job, callee, error)
+            return await self._advance(job) if wait is None else wait
+        self._passed(job, callee)
+        assert job.received is not None  # it was in the batch
+        if job.handler < len(self.callees[job.received.type]):
+            return 0.0  # its next handler must not hold up the others
+        return await self._advance(job)
+
+    async def _called_with_many(self, batch: Batch) -> None:
+        callee = batch.callee
+        payloads = []
+        for job in batch.jobs:
+            if job.delivery.attempt > 1:  # the failed attempt may have changed the payload
+                job.received = decode(job.delivery, max_bytes=self._max_bytes)
+            assert job.received is not None  # whoever let it join decoded it
+            payloads.append(job.received.payload)
+        current.set(batch)
+        await self._within_around(
+            callee, callee.subscription.pattern, payloads, [job.delivery for job in batch.jobs]
+        )
+
+    # ------------------------------------------------------------ letters and the end
 
     def _letter(self, job: Job, subscription: Subscription | None, error: str) -> DeadLetter:
         return DeadLetter(
@@ -213,13 +340,12 @@ class Handling:
             handler=subscription.id if subscription else "",
             plugin=subscription.plugin if subscription else "",
             error=error,
-            attempts=job.attempt if subscription else 0,
+            attempts=job.delivery.attempt if subscription else 0,
         )
 
-    async def _set_aside(self, job: Job) -> float | None:
+    async def _set_aside(self, job: Job, trouble: Trouble, letter: DeadLetter) -> float | None:
         """Write the job's letter; the seconds to wait when it cannot be written now."""
-        letter, partition = job.letter, job.partition
-        assert letter is not None  # the caller looked
+        partition = job.partition
         wait = partition.letters.take(monotonic())
         if wait:
             if not partition.quiet_until:
@@ -233,34 +359,41 @@ class Handling:
             return wait
         try:
             written = await letters.write(letter, self._hub)
-        except asyncio.CancelledError as error:
-            self._check_cut_off(job, error)
+        except asyncio.CancelledError:
+            if self._was_cut_off(job):
+                return NEVER
             raise
         if not written:
-            job.tries += 1
-            return self._retry.wait(job.tries, self._random)
-        job.letter = None
-        job.set_aside = True
+            trouble.tries += 1
+            return self._retry.wait(trouble.tries, self._random)
+        callees = () if job.received is None else self.callees[job.received.type]
+        if callees:
+            callees[job.handler].dead_lettered += 1
+        trouble.letter = None
+        trouble.set_aside.add(job.handler)
         job.handler += 1
-        job.attempt = 1
+        job.delivery.attempt = 1
         return None
 
     async def _end(self, job: Job) -> None:
+        callees = () if job.received is None else self.callees.get(job.received.type, ())
+        trouble = job.trouble
         status: Literal["handled", "skipped", "dead_lettered"]
-        if job.set_aside:
+        if trouble is not None and trouble.set_aside:
             status = "dead_lettered"
             self._report.dead_lettered += 1
-        elif job.done:
+        elif callees:
             status = "handled"
             self._report.handled += 1
         else:
             status = "skipped"
             self._report.skipped += 1
         if self._after:
+            aside = trouble.set_aside if trouble is not None else ()
             outcome = DeliveryOutcome(
                 status=status,
-                ran=job.done,
-                failures=job.failures,
+                ran=tuple(c.subscription for n, c in enumerate(callees) if n not in aside),
+                failures=trouble.failures if trouble is not None else (),
                 seconds=perf_counter() - job.started,
             )
             arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}

@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 @coroutine
-def within(context: Context, awaited: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+def within(
+    context: Context, awaited: Coroutine[Any, Any, T], future: Any = None
+) -> Generator[Any, Any, T]:
     """Await a coroutine whose context variables are those of `context`.
 
     A task would do the same and cost a turn of the event loop, which a handler that finishes
@@ -24,6 +26,8 @@ def within(context: Context, awaited: Coroutine[Any, Any, T]) -> Generator[Any, 
     Args:
         context: A copy that is used for nothing else.
         awaited: The coroutine of a handler.
+        future: What the coroutine waits for, when its first step was already made in this context
+            and this task.
 
     Example:
         >>> import asyncio
@@ -42,13 +46,15 @@ def within(context: Context, awaited: Coroutine[Any, Any, T]) -> Generator[Any, 
     value: Any = None
     error: BaseException | None = None
     try:
+        if future is None:
+            future = run(send, None)
         while True:
-            future = run(send, value) if error is None else run(throw, error)
-            value = error = None
             try:
                 value = yield future
             except BaseException as raised:  # also the task's cancellation: it is the coroutine's
                 error = raised
+            future = run(send, value) if error is None else run(throw, error)
+            value = error = None
     except StopIteration as finished:
         result: T = finished.value
         return result

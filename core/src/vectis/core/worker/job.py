@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vectis.core.worker.watermark import Held
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -12,62 +14,74 @@ if TYPE_CHECKING:
     from vectis.core.events import Event
     from vectis.core.message import Delivery
     from vectis.core.outcome import HandlerFailure
-    from vectis.core.subscription import Subscription
     from vectis.core.worker.partition import Partition
-    from vectis.core.worker.watermark import Held
 
-__all__ = ["Job"]
+__all__ = ["Job", "Trouble"]
 
 
-class Job:
-    """A delivery, what has become of it so far, and what is next.
+class Job(Held):
+    """A delivery, its place above the watermark, and what is next for it.
 
     A plain slots class, because there is one for every delivery. It is also the frame that
     `current` holds while one of its handlers runs.
 
     Args:
-        delivery: The delivery.
+        delivery: The delivery; its `attempt` is that of the handler that is next.
+        size: Its bytes, as far as they are counted.
         partition: The partition it came from, in this assignment of it.
-        held: Its place above the watermark.
         lane: Its lane; None when it keeps no order with anything.
     """
 
     __slots__ = (
-        "attempt",
         "delivery",
-        "done",
-        "failures",
-        "finished",
         "handler",
-        "held",
         "lane",
-        "letter",
         "partition",
         "received",
-        "set_aside",
+        "since",
         "started",
-        "tries",
+        "trouble",
     )
 
     def __init__(
-        self, delivery: Delivery, partition: Partition, held: Held, lane: Hashable | None
+        self, delivery: Delivery, size: int, partition: Partition, lane: Hashable | None
     ) -> None:
+        self.offset = delivery.offset
+        self.size = size
+        self.finished = False
         self.delivery = delivery
         self.partition = partition
-        self.held = held
         self.lane = lane
         self.received: Received | None = None  # decoded when it first runs
         self.handler = 0  # the number of the handler that is next
-        self.attempt = 1  # of that handler
-        self.letter: DeadLetter | None = None  # to be written before anything else
-        self.tries = 0  # of writing it
-        self.set_aside = False
-        self.started = 0.0
-        self.finished = False
-        self.done: tuple[Subscription, ...] = ()
-        self.failures: tuple[HandlerFailure, ...] = ()
+        self.started = (
+            0.0  # seconds of `perf_counter`, when somebody wants to know how long it took
+        )
+        self.since = 0.0  # monotonic seconds: when that handler began; 0.0 when it does not run
+        self.trouble: Trouble | None = None  # most deliveries have none
 
     @property
     def event(self) -> Event | None:
         """The delivery's event, for correlation of what its handlers emit and publish."""
         return None if self.received is None else self.received.event
+
+
+class Trouble:
+    """What went wrong with a delivery so far.
+
+    Args:
+        letter: To be written before anything else; None when there is none to be.
+
+    Attributes:
+        tries: How often writing it failed.
+        set_aside: The numbers of the handlers for which one was written.
+        failures: Failed attempts, the last ones.
+    """
+
+    __slots__ = ("failures", "letter", "set_aside", "tries")
+
+    def __init__(self, letter: DeadLetter | None = None) -> None:
+        self.letter = letter
+        self.tries = 0
+        self.set_aside: set[int] = set()
+        self.failures: tuple[HandlerFailure, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from vectis.core.worker.job import Job
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
 
-__all__ = ["Partition"]
+__all__ = ["EVERYTHING", "NOTHING", "Partition"]
+
+EVERYTHING, NOTHING = inf, -inf
+"""Bounds of the offsets that may begin."""
 
 
 class Partition:
@@ -29,29 +33,46 @@ class Partition:
 
     def __init__(self, where: TopicPartition, settings: ConsumerSettings) -> None:
         self.where = where
-        self.watermark = Watermark()
+        self.watermark: Watermark[Job] = Watermark()
         self.lanes: Lanes[Job] = Lanes()
         self.running: set[Job] = set()
-        self.revoked = False
+        self.until: float = EVERYTHING  # nothing above this offset may begin
+        self.draining = False  # whether it is about to go
+        self.dropped = False  # whether it is gone, and what is finished now comes too late
         self.paused = False
         self.letters = Rate(settings.dead_letters_per_minute)
         self.quiet_until = 0.0  # monotonic seconds; set while too many dead letters are written
-        self._order = settings.order
+        self.moved = False  # whether its watermark has moved since the last commit
+        self._by_key = settings.order == "key"
+        self._lane = b"" if settings.order == "partition" else None  # of every delivery, then
         self._most = settings.max_in_flight
         self._most_bytes = settings.max_in_flight_bytes
 
-    def receive(self, delivery: Delivery) -> tuple[Job, bool]:
-        """Note a delivery; return its job, and whether it may run now."""
-        size = len(delivery.value or b"") + len(delivery.key or b"")
-        lane = self._lane(delivery)
-        job = Job(delivery, self, self.watermark.receive(delivery.offset, size), lane)
-        return job, lane is None or self.lanes.enter(lane, job)
+    def receive(self, delivery: Delivery) -> Job | None:
+        """Note a delivery; return its job when it may run now, None when its lane is busy.
+
+        Raises:
+            ValueError: Its offset is not greater than the one before.
+        """
+        key = delivery.key
+        size = len(delivery.value or b"") + len(key or b"")
+        lane = key if self._by_key else self._lane
+        job = Job(delivery, size, self, lane)
+        self.watermark.receive(job)
+        return job if lane is None or self.lanes.enter(lane, job) else None
 
     def finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
-        job.finished = True
-        self.watermark.finish(job.held)
+        self.watermark.finish(job)
         return None if job.lane is None else self.lanes.leave(job.lane)
+
+    def halt(self) -> None:
+        """Let nothing begin that lies above what was begun already."""
+        if self.until == EVERYTHING:
+            begun = [
+                job.offset for job in self.watermark if job.finished or job.received or job.trouble
+            ]
+            self.until = max(begun, default=NOTHING)
 
     @property
     def full(self) -> bool:
@@ -68,8 +89,3 @@ class Partition:
             return False
         mark = self.watermark
         return len(mark) <= self._most // 2 and mark.size <= self._most_bytes // 2
-
-    def _lane(self, delivery: Delivery) -> bytes | None:
-        if self._order == "key":
-            return delivery.key
-        return b"" if self._order == "partition" else None

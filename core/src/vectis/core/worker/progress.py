@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import TopicPartition
     from vectis.core.transport import Consumer
+    from vectis.core.worker.partition import Partition
     from vectis.core.worker.report import Report
 
 __all__ = ["Progress"]
@@ -36,13 +37,13 @@ class Progress:
         self._consumer = consumer
         self._report = report
         self._interval = interval
-        self._finished: dict[TopicPartition, int] = {}
+        self._moved: dict[TopicPartition, Partition] = {}
         self._something = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
-    def finished(self, where: TopicPartition, position: int) -> None:
-        """Note that everything of a partition below an offset is finished."""
-        self._finished[where] = position
+    def moved(self, partition: Partition) -> None:
+        """Note a partition of which something was finished; `moved` is set on it."""
+        self._moved[partition.where] = partition
         self._something.set()
 
     async def keep_committing(self) -> None:
@@ -60,26 +61,33 @@ class Progress:
         """Commit what is finished; on an error it stays noted, and is committed next time."""
         async with self._one_at_a_time:
             self._something.clear()
+            moved, self._moved = self._moved, {}
             held = self._consumer.assignment()
-            offsets = {where: at for where, at in self._finished.items() if where in held}
+            offsets = {}
+            for where, partition in moved.items():
+                partition.moved = False
+                position = partition.watermark.position
+                if position is not None and where in held:
+                    offsets[where] = position
             if not offsets:
                 return
             try:
                 await self._consumer.commit(offsets)
             except LeaseLost as error:
                 logger.warning("%s", error)
-            except TransportError as error:
+            except BaseException as error:
+                for partition in moved.values():  # it is still to be committed
+                    partition.moved = True
+                    self.moved(partition)
+                if not isinstance(error, TransportError):
+                    raise
                 if not self._report.uncommitted:  # said once, and not with every try
                     logger.error("progress is not committed, trying again until it is: %s", error)
                 self._report.uncommitted = one_line(str(error))
-                self._something.set()
                 return
             if self._report.uncommitted:
                 logger.info("progress is committed again")
                 self._report.uncommitted = ""
-            for where, at in offsets.items():
-                if self._finished.get(where) == at:  # nothing was finished meanwhile
-                    del self._finished[where]
 
     async def commit_at_the_end(self) -> None:
         """Commit for the last time; a transport that does not answer holds the end for 3 s."""
@@ -92,4 +100,4 @@ class Progress:
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Drop partitions that went to another member."""
         for where in partitions:
-            self._finished.pop(where, None)
+            self._moved.pop(where, None)

@@ -1,7 +1,7 @@
 """As many tasks as handlers may run at once, started when one is needed and kept.
 
 A runner takes job after job. As long as handlers finish without waiting, one runner does them all
-and no task is made or woken for any of them; only when it waits in one is the next runner woken.
+and no task is made or woken for any of them; only when it waits in one are more runners woken.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 __all__ = ["Runners"]
 
@@ -23,17 +23,19 @@ class Runners(Generic[T]):
     """Runs jobs, at most so many at once, in the order they were offered.
 
     Args:
-        run: Runs one job and returns the one that comes right after it, if any; must not raise.
+        begin: Takes a job as far as it goes without waiting; returns what is to be awaited before
+            the job is done, or None when it is done already. Neither it nor what it returns raises.
+        done: Given a job and what was awaited for it (else None), returns the job that comes right
+            after it, if any.
+        lost: Called with a job whose runner was cancelled from outside.
         most: How many may run at once.
 
     Example:
         >>> import asyncio
         >>> from vectis.core.worker.runners import Runners
-        >>> async def run(number):
-        ...     print(number)
         >>> async def main():
-        ...     runners = Runners(run, most=2)
-        ...     runners.offer(1), runners.offer(2)
+        ...     runners = Runners(print, lambda number, _: None, print, most=2)
+        ...     runners.offer([1, 2])
         ...     await runners.idle()
         ...     await runners.close()
         >>> _ = asyncio.run(main())
@@ -41,29 +43,38 @@ class Runners(Generic[T]):
         2
     """
 
-    def __init__(self, run: Callable[[T], Awaitable[T | None]], most: int) -> None:
-        self._run = run
+    def __init__(
+        self,
+        begin: Callable[[T], Awaitable[Any] | None],
+        done: Callable[[T, Any], T | None],
+        lost: Callable[[T], None],
+        most: int,
+    ) -> None:
+        self._begin = begin
+        self._done = done
+        self._lost = lost
         self._most = most
         self._ready: deque[T] = deque()
         self._parked: list[asyncio.Future[None]] = []
-        self._tasks: dict[asyncio.Task[None], T | None] = {}
+        self._tasks: dict[asyncio.Task[None], T | None] = {}  # with the job that is awaited
         self._cancelled: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking = False
+        self._wave = 1  # how many runners are woken next
         self._closing = False
         self._running = 0
         self._bell: asyncio.Future[None] | None = None
         self.broken: Future[BaseException] = Future()
         """Done when a runner ended that should not have: what it ran is stuck."""
 
-    def offer(self, job: T) -> None:
-        """Run a job as soon as its turn comes; on the event loop only."""
-        self._ready.append(job)
-        if not self._looking:
+    def offer(self, jobs: Iterable[T]) -> None:
+        """Run jobs as soon as their turn comes; on the event loop only."""
+        self._ready.extend(jobs)
+        if self._ready and not self._looking:
             self._look_soon()
 
     def cancel(self, wanted: Callable[[T], bool]) -> None:
-        """Cancel the running jobs that are wanted; their `run` ends in its own way."""
+        """Cancel the running jobs that are wanted; what is awaited for them ends in its own way."""
         for task, job in list(self._tasks.items()):
             if job is not None and wanted(job):
                 self._cancelled.add(task)
@@ -72,6 +83,10 @@ class Runners(Generic[T]):
     def withdraw(self, wanted: Callable[[T], bool]) -> None:
         """Take back jobs that wait for a runner."""
         self._ready = deque(job for job in self._ready if not wanted(job))
+
+    def holds(self, wanted: Callable[[T], bool]) -> bool:
+        """Tell whether a job that is wanted waits for a runner."""
+        return any(wanted(job) for job in self._ready)
 
     async def idle(self) -> None:
         """Return when nothing runs or waits any more."""
@@ -94,36 +109,59 @@ class Runners(Generic[T]):
         self._loop.call_soon(self._look)
 
     def _look(self) -> None:
-        """Wake or start one more runner; it takes what is ready before this is called again."""
+        """Wake runners: one, and twice as many each time that the last ones left something.
+
+        Those take what is ready before this is called again. Handlers that do not wait leave
+        nothing, and a second runner would be woken for nothing.
+        """
         self._looking = False
         if not self._ready:
+            self._wave = 1
             return
+        for _ in range(min(self._wave, len(self._ready))):
+            if not self._wake():
+                return  # all are busy: whoever is done takes it
+        self._wave *= 2
+        self._look_soon()
+
+    def _wake(self) -> bool:
         while self._parked:
             bell = self._parked.pop()
             if not bell.done():
                 bell.set_result(None)
-                break
-        else:
-            if len(self._tasks) >= self._most:
-                return  # whoever is done takes it
-            assert self._loop is not None
-            task = self._loop.create_task(self._take_jobs(), name="vectis-runner")
-            self._tasks[task] = None
-            task.add_done_callback(self._ended)
-        self._look_soon()
+                return True
+        if len(self._tasks) >= self._most:
+            return False
+        assert self._loop is not None  # whoever looks was called by it
+        task = self._loop.create_task(self._take_jobs(), name="vectis-runner")
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        return True
 
     async def _take_jobs(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         loop = task.get_loop()
-        tasks, run = self._tasks, self._run
+        tasks, begin, done = self._tasks, self._begin, self._done
         while True:
             self._running += 1
             try:
                 job: T | None = None
                 while job is not None or self._ready:
-                    tasks[task] = job = self._ready.popleft() if job is None else job
-                    job = await run(job)
+                    if job is None:
+                        job = self._ready.popleft()
+                    awaited = begin(job)
+                    if awaited is None:
+                        job = done(job, None)
+                        continue
+                    tasks[task] = job
+                    try:
+                        result = await awaited
+                    except BaseException:
+                        self._lost(job)
+                        raise
+                    tasks[task] = None
+                    job = done(job, result)
                     if task.cancelling():
                         if task not in self._cancelled:
                             return  # from outside: the loop ends

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Held", "Watermark"]
 
 
 class Held:
-    """The place of a delivery that was received and is above the watermark."""
+    """The place of a delivery that was received and is above the watermark.
+
+    Args:
+        offset: Its offset.
+        size: Its bytes.
+    """
 
     __slots__ = ("finished", "offset", "size")
+
+    offset: int
+    size: int
+    finished: bool
 
     def __init__(self, offset: int, size: int) -> None:
         self.offset = offset
@@ -18,7 +31,10 @@ class Held:
         self.finished = False
 
 
-class Watermark:
+H = TypeVar("H", bound=Held)
+
+
+class Watermark(Generic[H]):
     """The received deliveries of one partition, and the offset below which all are finished.
 
     A gap is a received, unfinished delivery. Offset numbers themselves may be missing, after
@@ -30,9 +46,11 @@ class Watermark:
         size: Bytes of what is above the watermark.
 
     Example:
-        >>> from vectis.core.worker.watermark import Watermark
+        >>> from vectis.core.worker.watermark import Held, Watermark
         >>> watermark = Watermark()
-        >>> first, second = watermark.receive(7, 100), watermark.receive(9, 100)
+        >>> first, second = Held(7, size=100), Held(9, size=100)
+        >>> watermark.receive(first)
+        >>> watermark.receive(second)
         >>> watermark.finish(second)
         >>> watermark.position, len(watermark)
         (None, 2)
@@ -41,10 +59,11 @@ class Watermark:
         (10, 0)
     """
 
-    __slots__ = ("_held", "position", "size")
+    __slots__ = ("_held", "_last", "position", "size")
 
     def __init__(self) -> None:
-        self._held: deque[Held] = deque()
+        self._held: deque[H] = deque()
+        self._last = -1  # the greatest offset so far
         self.position: int | None = None
         self.size = 0
 
@@ -52,31 +71,34 @@ class Watermark:
         """How many deliveries are above the watermark, finished or not."""
         return len(self._held)
 
+    def __iter__(self) -> Iterator[H]:
+        """What is above the watermark, in the order of offsets."""
+        return iter(self._held)
+
     @property
     def oldest(self) -> int | None:
         """The offset of the first unfinished delivery: what holds the watermark."""
         return self._held[0].offset if self._held else None
 
-    def receive(self, offset: int, size: int) -> Held:
-        """Note a delivery, in the order of offsets, and return its place.
+    def receive(self, place: H) -> None:
+        """Note a delivery, in the order of offsets.
 
         Args:
-            offset: Greater than every offset before.
-            size: Its bytes.
+            place: Its offset is greater than every one before.
 
         Raises:
             ValueError: The offset does not grow.
         """
-        held = self._held
-        last = held[-1].offset if held else (self.position or 0) - 1
-        if offset <= last:
-            raise ValueError(f"offset {offset} after {last}: offsets of a partition only grow")
-        place = Held(offset, size)
-        held.append(place)
-        self.size += size
-        return place
+        offset = place.offset
+        if offset <= self._last:
+            raise ValueError(
+                f"offset {offset} after {self._last}: offsets of a partition only grow"
+            )
+        self._last = offset
+        self._held.append(place)
+        self.size += place.size
 
-    def finish(self, place: Held) -> None:
+    def finish(self, place: H) -> None:
         """Note that a delivery is finished, and move the watermark as far as that allows."""
         place.finished = True
         held = self._held

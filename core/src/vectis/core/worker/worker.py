@@ -21,7 +21,6 @@ from vectis.core.worker.subscribed import subscribed
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery, TopicPartition
-    from vectis.core.worker.partition import Partition
 
 __all__ = ["Worker"]
 
@@ -83,8 +82,10 @@ class Worker:
         )
         handlers = self.subscribed.handlers
         self._handling = Handling(hub, handlers, self.group, self.report, self._threads)
-        self._engine = Engine(self._handling, self._settings, self._watermark_moved)
         self._progress = Progress(self._consumer, self.report, self._settings.commit_interval)
+        self._engine = Engine(
+            self._handling, self._settings, self._progress.moved, self._consumer.resume
+        )
         self._stopping = asyncio.Event()
         self._failed_fetches = 0
         self._random = Random()
@@ -185,14 +186,6 @@ class Worker:
             logger.info("fetching again, after %d failures", self._failed_fetches)
             self._failed_fetches = 0
         return deliveries
-
-    def _watermark_moved(self, partition: Partition) -> None:
-        position = partition.watermark.position
-        if position is not None:
-            self._progress.finished(partition.where, position)
-        if partition.paused and partition.has_room:
-            partition.paused = False
-            self._consumer.resume(partition.where)
 
     async def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
         self._engine.assign(partitions)
