@@ -153,8 +153,8 @@ class Shop:
         )
         self.report = Report()
 
-    def on(self, event_type: str, handler: Callable[..., Any]) -> None:
-        self.hub.on_event(event_type, handler, topic=TOPIC)
+    def on(self, event_type: str, handler: Callable[..., Any], *, batch: int | None = None) -> None:
+        self.hub.on_event(event_type, handler, topic=TOPIC, batch=batch)
 
     async def publish(
         self, *numbers: int, event_type: str = "order.created", key: str | None = "7"

@@ -217,13 +217,13 @@ class Engine:
             await self._until_ended(leaving, theirs, timeout / 2)
             for partition in leaving:
                 partition.until = NOTHING
-        cut_off = [self._handling.named(job) for p in leaving for job in p.running]
+        cut_off = [job for partition in leaving for job in partition.running]
         for partition in leaving:
             partition.dropped = True
         if cut_off:
-            self._handling.cut_off(job for p in leaving for job in p.running)
+            self._handling.cut_off(cut_off)
             self._runners.cancel(theirs)
-        return cut_off
+        return [self._handling.named(job) for job in sorted(cut_off, key=_by_place)]
 
     async def _until_ended(
         self, leaving: set[Partition], theirs: Callable[[Job | Batch], bool], timeout: float
@@ -247,6 +247,10 @@ class Engine:
         """Drop partitions that are not ours any more."""
         for one in where:
             self.partitions.pop(one, None)
+
+
+def _by_place(job: Job) -> tuple[TopicPartition, int]:
+    return job.partition.where, job.offset
 
 
 async def _answer(seconds: float) -> float:

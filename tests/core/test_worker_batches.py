@@ -1,0 +1,296 @@
+"""Handlers that take several payloads at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.worker_world import LETTERS, Shop, eventually
+from vectis.core import hookimpl
+from vectis.core.events import Event, current_event, current_events
+from vectis.core.events.consumer import on_event
+from vectis.core.exceptions import BatchFailed, Reject, RetryLater, SubscriptionError
+from vectis.core.marks import subscription
+from vectis.core.worker import Worker
+from vectis.core.worker.batches import Batch, Batches
+from vectis.core.worker.calling import Callee
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+
+def work(shop: Shop, payloads: Iterable[tuple[int, str]], finished: int | None = None) -> None:
+    """Publish `{"n": number}` under a key each, and work until so many are finished."""
+
+    async def main() -> None:
+        count = 0
+        for number, key in payloads:
+            await shop.publish(number, key=key)
+            count += 1
+        await shop.work(shop.finished(count if finished is None else finished))
+
+    asyncio.run(main())
+
+
+def numbers(payloads: list[dict[str, Any]]) -> list[int]:
+    return [payload["n"] for payload in payloads]
+
+
+def each_its_own_key(count: int) -> list[tuple[int, str]]:
+    return [(number, str(number)) for number in range(count)]
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+def test_it_takes_what_is_there_in_order_and_never_more_than_it_may(plain: bool) -> None:
+    shop, batches = Shop(concurrency=1), list[list[int]]()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        batches.append(numbers(payloads))
+
+    def store_plainly(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        batches.append(numbers(payloads))
+
+    shop.on("order.created", store_plainly if plain else store, batch=4)
+    work(shop, each_its_own_key(10))
+    assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert shop.report.handled == 10
+    assert sum(shop.committed().values()) == 10
+
+
+def test_of_one_key_there_is_one_at_a_time_and_the_next_in_a_later_batch() -> None:
+    shop, batches = Shop(), list[list[int]]()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        batches.append(numbers(payloads))
+
+    shop.on("order.created", store, batch=100)
+    work(shop, [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "a")])
+    assert batches == [[0, 2], [1, 3], [4]]
+
+
+def test_only_what_failed_is_tried_again_and_its_key_waits() -> None:
+    shop, batches = Shop(), list[list[int]]()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        batches.append(numbers(payloads))
+        if len(batches) == 1:
+            payloads[1]["n"] = "changed by the failed attempt"
+            raise BatchFailed({1: ValueError("no stock"), 2: RetryLater(0)})
+
+    shop.on("order.created", store, batch=100)
+    work(shop, [(0, "a"), (1, "b"), (2, "c"), (3, "b")])
+    seen = Counter(number for batch in batches for number in batch)
+    assert batches[0] == [0, 1, 2]
+    assert seen == {0: 1, 1: 2, 2: 2, 3: 1}
+    order_of_b = [number for batch in batches for number in batch if number in (1, 3)]
+    assert order_of_b == [1, 1, 3]
+    assert shop.report.retried == 1  # RetryLater is no attempt
+    (failure,) = shop.diary.failures
+    assert (str(failure.error), failure.attempt, failure.will_retry) == ("no stock", 1, True)
+
+
+def test_one_that_is_rejected_is_set_aside_alone() -> None:
+    shop = Shop()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        bad = {n: Reject("odd") for n, payload in enumerate(payloads) if payload["n"] % 2}
+        if bad:
+            raise BatchFailed(bad)
+
+    shop.on("order.created", store, batch=100)
+    work(shop, each_its_own_key(6))
+    assert (shop.report.handled, shop.report.dead_lettered) == (3, 3)
+    assert [letter.delivery.offset for letter in shop.diary.letters] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("the database is away"), "OSError: the database is away"),
+        (BatchFailed({7: OSError("?")}), "BatchFailed names ['7'], and the batch has 3 payloads"),
+        (BatchFailed({-1: OSError("?")}), "BatchFailed names ['-1'], and the batch has 3 payloads"),
+    ],
+    ids=["any other error", "an index too large", "an index below 0"],
+)
+def test_else_all_of_them_have_failed(error: Exception, said: str) -> None:
+    shop = Shop(max_attempts=1)
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        raise error
+
+    shop.on("order.created", store, batch=100)
+    work(shop, each_its_own_key(3))
+    assert shop.report.dead_lettered == 3
+    assert [said in letter.error for letter in shop.diary.letters] == [True] * 3
+
+
+def test_beside_other_handlers_of_the_type_each_has_its_own_attempts() -> None:
+    shop, calls = Shop(), list[Any]()
+
+    async def first(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(("first", payload["n"]))
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        calls.append(("store", *numbers(payloads)))
+        if calls.count(calls[-1]) == 1:
+            raise BatchFailed({0: ValueError("once")})
+
+    async def last(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(("last", payload["n"]))
+
+    shop.on("order.created", first)
+    shop.on("order.created", store, batch=2)
+    shop.on("order.created", last)
+    work(shop, [(0, "a")])
+    assert calls == [("first", 0), ("store", 0), ("store", 0), ("last", 0)]
+    assert shop.report.handled == 1
+
+
+def test_the_events_are_at_hand_and_nothing_emitted_follows_from_one_of_them() -> None:
+    shop, seen, emitted = Shop(), list[Any](), list[Event]()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        events = current_events()
+        seen.append((current_event(), [event.data for event in events] == payloads))
+        await shop.hub.emit(Event("batch.stored", {}))
+
+    async def single(event_type: str, payload: dict[str, Any]) -> None:
+        seen.append(current_events() == (current_event(),))
+
+    shop.hub.subscribe("batch.stored", lambda event: emitted.append(event))
+    shop.on("order.created", store, batch=10)
+    shop.on("order.created", single)
+    work(shop, each_its_own_key(2))
+    assert seen == [(None, True), True, True]
+    assert emitted[0].causation_id is None
+
+
+def test_the_hooks_around_see_each_delivery() -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Around:
+        @hookimpl
+        @asynccontextmanager
+        async def vectis_around_consume(self, delivery: Any) -> AsyncIterator[None]:
+            inside.append(delivery.offset)
+            yield
+            inside.remove(delivery.offset)
+
+    shop = Shop(plugins={"around": Around()})
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        most[:] = inside
+
+    shop.on("order.created", store, batch=300)
+    work(shop, each_its_own_key(300))  # more than nested calls could be
+    assert most == list(range(300))
+    assert inside == []
+    assert [outcome.status for outcome in shop.diary.outcomes] == ["handled"] * 300
+
+
+def test_one_that_takes_too_long_is_cut_off_with_all_its_deliveries() -> None:
+    shop, entered = Shop(shutdown_timeout=0.1), asyncio.Event()
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        entered.set()
+        await asyncio.sleep(3600)
+
+    shop.on("order.created", store, batch=2)
+
+    async def main() -> None:
+        for number in range(2):
+            await shop.publish(number, key=str(number))
+        worker = Worker(shop.hub)
+        running = asyncio.ensure_future(worker.run())
+        await entered.wait()
+        worker.stop()
+        report = await running
+        assert len(report.abandoned) == 2
+        assert "store at vectis.orders/0@0" in report.abandoned[0]
+
+    asyncio.run(main())
+    assert shop.committed() == {}
+    assert LETTERS not in {topic.name for topic in shop.transport.describe_topics()}
+
+
+def test_when_a_partition_goes_in_the_middle_the_others_run_again_at_once() -> None:
+    shop = Shop(partitions=2, shutdown_timeout=0.1)
+    second = Shop(transport=shop.transport)
+    calls: list[list[int]] = []
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        calls.append(numbers(payloads))
+        if len(calls) == 1:
+            await asyncio.sleep(3600)
+
+    shop.on("order.created", store, batch=100)
+    second.on("order.created", store, batch=100)
+
+    async def main() -> None:
+        for number in range(10):
+            await shop.publish(number, key=str(number))
+        workers = [Worker(shop.hub), Worker(second.hub)]
+        running = [asyncio.ensure_future(workers[0].run())]
+        await eventually(lambda: calls != [])
+        running.append(asyncio.ensure_future(workers[1].run()))
+        await eventually(lambda: sum(shop.committed().values()) == 10)
+        for worker in workers:
+            worker.stop()
+        await asyncio.gather(*running)
+
+    asyncio.run(main())
+    assert sorted(calls[0]) == list(range(10))
+    assert sorted(number for call in calls[1:] for number in call) == list(range(10))
+
+
+@given(
+    size=st.integers(1, 4),
+    steps=st.lists(st.sampled_from(["join", "turn", "withdraw"]), max_size=40),
+)
+def test_every_job_that_joins_is_in_one_batch_and_none_waits_without_a_turn(
+    size: int, steps: list[str]
+) -> None:
+    offered: list[Batch] = []
+    batches = Batches(offered.append)
+    callee = Callee(
+        subscription("service", "a", lambda event_type, payloads: None, plugin="app", batch=size),
+        ThreadPoolExecutor(1),
+    )
+    waiting: list[Any] = []
+    for number, step in enumerate(steps):
+        if step == "join":
+            batches.join(number, callee)  # type: ignore[arg-type]  # any object does
+            waiting.append(number)
+        elif step == "turn" and offered:
+            batch = offered.pop(0)
+            batches.fill(batch)
+            assert batch.jobs == waiting[:size]
+            del waiting[:size]
+        elif step == "withdraw":
+            batches.withdraw(lambda job: job % 2 == 0)  # type: ignore[operator]  # numbers
+            waiting = [job for job in waiting if job % 2]
+        assert batches.holds(lambda job: True) == bool(waiting)
+        assert not waiting or offered
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 1.5, "2"])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:
+    with pytest.raises(SubscriptionError, match="batch must be how many payloads"):
+
+        @on_event("order.created", batch=size)
+        async def store(event_type: str, payloads: list[Any]) -> None: ...
+
+
+def test_a_signature_that_does_not_fit_is_refused_in_its_own_words() -> None:
+    with pytest.raises(SubscriptionError, match=r"cannot be called with \(event_type, payloads\)"):
+
+        @on_event("order.created", batch=10)
+        async def store(payloads: list[Any]) -> None: ...
