@@ -328,6 +328,27 @@ def test_vectis_dead_letter() -> None:
     assert re.fullmatch(r"orders/\d+@0 by app:sync_erp: .*no such product", alert)
 
 
+def test_vectis_worker_status() -> None:
+    plugin = example("vectis_worker_status")
+    plugins = {"memory": MemoryTransport(partitions=1), "acme": plugin}
+    hub = Hub({"consumer": {"group": "shop", "stuck_after": 0.01}}, plugins=plugins, discover=False)
+
+    async def hangs(event_type: str, payload: dict[str, Any]) -> None:
+        while not plugin.alerts:  # noqa: ASYNC110 - what is waited for is a list
+            await asyncio.sleep(0.01)
+        worker.stop()
+
+    hub.on_event("order.created", hangs, topic="orders")
+    worker = Worker(hub)
+
+    async def main() -> None:
+        await hub.publish("orders", "order.created", {})
+        await worker.run()
+
+    asyncio.run(main())
+    assert plugin.alerts[0].startswith("app:hangs hangs at orders/0@0, in ")
+
+
 def test_vectis_shutdown() -> None:
     memory = MemoryTransport()
     plugins = {"memory": memory, "acme": example("vectis_shutdown")}

@@ -69,6 +69,7 @@ class ConsumerSettings:
         dead_letters_per_minute: Of one partition; beyond that it pauses. 0 for no bound.
         shutdown_timeout: Seconds to finish running handlers after a signal to stop.
         commit_interval: Seconds between commits of progress.
+        stuck_after: Seconds after which a running handler or a fetch is reported as stuck.
         tolerate: Plugins that may be quarantined while the worker starts nevertheless.
     """
 
@@ -86,6 +87,7 @@ class ConsumerSettings:
     dead_letters_per_minute: int = attrs.field(default=600, validator=ge(0))
     shutdown_timeout: float = attrs.field(default=25.0, validator=ge(0))
     commit_interval: float = attrs.field(default=0.2, validator=ge(0))
+    stuck_after: float = attrs.field(default=60.0, validator=gt(0))
     tolerate: tuple[str, ...] = ()
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vectis.core.outcome import DeliveryOutcome, HandlerFailure, Outcome
     from vectis.core.subscription import Subscription
     from vectis.core.transport import Carrier, Consumer, Route
+    from vectis.core.worker.status import WorkerStatus
 
 __all__ = ["ASSEMBLY", "GUARDS", "LIFECYCLE", "TRANSPORT", "hookimpl", "hookspec"]
 
@@ -176,6 +177,11 @@ def vectis_dead_letter(letter: DeadLetter, hub: Hub) -> None:
 
 
 @hookspec
+def vectis_worker_status(status: WorkerStatus, hub: Hub) -> None:
+    """Observer. What the worker is doing, about every second and once at its end."""
+
+
+@hookspec
 def vectis_shutdown(hub: Hub) -> None:
     """Observer. The hub closes: after its last delivery. Close what you opened."""
 
@@ -199,6 +205,7 @@ LIFECYCLE = (
     "vectis_around_consume",
     "vectis_after_consume",
     "vectis_dead_letter",
+    "vectis_worker_status",
     "vectis_shutdown",
 )
 GUARDS = frozenset(

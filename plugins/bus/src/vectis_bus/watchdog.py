@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import traceback
-import weakref
 from collections import Counter
 from threading import Lock, get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from vectis.core.forks import after_fork
+from vectis.core.heartbeat import Heartbeat, frames_of, text_of_frames
 from vectis_bus.ticker import ticker
 
 if TYPE_CHECKING:
@@ -40,33 +39,6 @@ _QUIET = 60.0  # seconds between two warnings about one handler
 _ADVICE = "longer work belongs in a consumer (@on_event) or a workflow"
 
 
-class _Heart:
-    """The heartbeat of one event loop: the watchdog sends it, a loop that runs answers."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        self.loop = weakref.ref(loop)
-        self.thread = thread
-        self.sent: float | None = None
-        self.reported = False
-
-    def beat(self, now: float) -> bool:
-        """Send a beat unless one is under way; False when the loop is gone."""
-        loop = self.loop()
-        if loop is None or loop.is_closed():
-            return False
-        if self.sent is None:
-            self.sent = now
-            try:
-                loop.call_soon_threadsafe(self.answer)
-            except RuntimeError:  # closed in between
-                return False
-        return True
-
-    def answer(self) -> None:
-        self.sent = None
-        self.reported = False
-
-
 class Watchdog:
     """Judges handlers by one budget.
 
@@ -84,7 +56,7 @@ class Watchdog:
         self._period = budget / _TICKS
         self._stood_still = (0.0, 0.0)
         self._warned: dict[tuple[str, bool], tuple[float, int]] = {}
-        self._hearts: dict[int, _Heart] = {}
+        self._hearts: dict[int, Heartbeat] = {}
         self._ticks = 0
         self._ticked = self._until = 0.0
         self._stop()
@@ -160,7 +132,7 @@ class Watchdog:
         except RuntimeError:
             return  # emit_sync without a loop: nothing to block
         if id(loop) not in self._hearts or self._hearts[id(loop)].loop() is not loop:
-            self._hearts[id(loop)] = _Heart(loop, get_ident())
+            self._hearts[id(loop)] = Heartbeat(loop, get_ident())
 
     def tick(self) -> float | None:
         """Move the clock on and look at the loops; called by the ticker's thread.
@@ -218,7 +190,7 @@ class Watchdog:
                 if emits and frame.f_code.co_name == "run_forever":
                     loop = frame.f_locals.get("self")
                     if isinstance(loop, asyncio.AbstractEventLoop):
-                        self._hearts[id(loop)] = _Heart(loop, thread)
+                        self._hearts[id(loop)] = Heartbeat(loop, thread)
                         found = True
                 frame = frame.f_back
         return found
@@ -238,8 +210,7 @@ class Watchdog:
 
     def _report_blocked(self, thread: int, now: float) -> bool:
         """Name the handler that blocks a thread's loop; False when it is not a single one."""
-        stack = traceback.walk_stack(sys._current_frames().get(thread))
-        frames = [frame for frame, _ in stack]
+        frames = frames_of(thread)
         for place, frame in enumerate(frames):
             # Many short emits in a row block a loop as well: only a handler that has been running
             # for the whole time is to blame.
@@ -258,13 +229,8 @@ class Watchdog:
         codes = [frame.f_code for frame in inside]
         blocking = [s for s in plan if getattr(s.handler, "__code__", None) in codes]
         name = blocking[0].id if blocking else inside[-1].f_code.co_qualname
-        lines = "".join(traceback.format_list(traceback.StackSummary.extract(_lines(inside))))
         self._warn(
             name,
             f"handler {name} blocks the event loop for {took * 1000:.0f} ms now",
-            stack=f"\n{lines.rstrip()}",
+            stack=f"\n{text_of_frames(inside)}",
         )
-
-
-def _lines(inside: list[FrameType]) -> list[tuple[FrameType, int]]:
-    return [(frame, frame.f_lineno) for frame in reversed(inside)]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from vectis.core.outcome import current
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
@@ -78,7 +80,10 @@ def caller(handler: Handler, threads: Executor) -> Call:
         return handler
 
     async def in_thread(event_type: str, payload: Any) -> None:
+        frame = current.get(None)
+
         def run() -> tuple[Any, BaseException | None]:
+            running = frame  # noqa: F841 - by this name the watchdog finds who runs in which thread
             # As a value: a future refuses StopIteration, and would never be done.
             try:
                 return handler(event_type, payload), None

@@ -90,6 +90,23 @@ class Engine:
         """The jobs whose handlers run now."""
         return [job for partition in self.partitions.values() for job in partition.running]
 
+    @property
+    def awaited(self) -> list[tuple[Job, asyncio.Task[None], Job | Batch]]:
+        """The jobs whose handlers wait for something, each with its task and its frame.
+
+        May be asked from any thread.
+        """
+        return [
+            (job, task, frame)
+            for task, frame in self._runners.running
+            for job in (tuple(frame.jobs) if isinstance(frame, Batch) else (frame,))
+        ]
+
+    @property
+    def retrying(self) -> int:
+        """How many jobs wait for their next attempt."""
+        return len(self._waiting)
+
     async def broken(self) -> None:
         """Wait for a mistake that leaves a job stuck, and raise it; usually for ever."""
         raise await asyncio.wrap_future(self._runners.broken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from vectis.core.exceptions import LeaseLost, TransportError
@@ -40,6 +41,8 @@ class Progress:
         self._moved: dict[TopicPartition, Partition] = {}
         self._something = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
+        self.committed = 0.0
+        """When progress was committed last, in monotonic seconds; 0.0 before."""
 
     def moved(self, partition: Partition) -> None:
         """Note a partition of which something was finished; `moved` is set on it."""
@@ -85,6 +88,7 @@ class Progress:
                     logger.error("progress is not committed, trying again until it is: %s", error)
                 self._report.uncommitted = one_line(str(error))
                 return
+            self.committed = monotonic()
             if self._report.uncommitted:
                 logger.info("progress is committed again")
                 self._report.uncommitted = ""

@@ -73,6 +73,11 @@ class Runners(Generic[T]):
         if self._ready and not self._looking:
             self._look_soon()
 
+    @property
+    def running(self) -> list[tuple[asyncio.Task[None], T]]:
+        """The jobs that are awaited now, each with its task; may be asked from any thread."""
+        return [(task, job) for task, job in self._tasks.copy().items() if job is not None]
+
     def cancel(self, wanted: Callable[[T], bool]) -> None:
         """Cancel the running jobs that are wanted; what is awaited for them ends in its own way."""
         for task, job in list(self._tasks.items()):

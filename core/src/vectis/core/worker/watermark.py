@@ -76,9 +76,18 @@ class Watermark(Generic[H]):
         return iter(self._held)
 
     @property
+    def first(self) -> H | None:
+        """The first unfinished one: what holds the watermark. May be asked from any thread."""
+        try:
+            return self._held[0]
+        except IndexError:
+            return None
+
+    @property
     def oldest(self) -> int | None:
-        """The offset of the first unfinished delivery: what holds the watermark."""
-        return self._held[0].offset if self._held else None
+        """The offset of the first unfinished delivery."""
+        first = self.first
+        return None if first is None else first.offset
 
     def receive(self, place: H) -> None:
         """Note a delivery, in the order of offsets.

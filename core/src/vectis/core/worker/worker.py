@@ -6,6 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from vectis.core.exceptions import ConfigError, TransportError
@@ -16,11 +17,16 @@ from vectis.core.worker.handling import Handling
 from vectis.core.worker.progress import Progress
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
+from vectis.core.worker.snapshot import Snapshots
 from vectis.core.worker.subscribed import subscribed
+from vectis.core.worker.telling import Telling
+from vectis.core.worker.vitals import Vitals
+from vectis.core.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery, TopicPartition
+    from vectis.core.worker.status import WorkerStatus
 
 __all__ = ["Worker"]
 
@@ -86,6 +92,20 @@ class Worker:
         self._engine = Engine(
             self._handling, self._settings, self._progress.moved, self._consumer.resume
         )
+        self._vitals = Vitals()
+        self._snapshots = Snapshots(
+            hub,
+            self.group,
+            self.transport,
+            self.subscribed.topics,
+            self._engine,
+            self._handling,
+            self._progress,
+            self.report,
+            self._vitals,
+        )
+        self._watchdog = Watchdog(self._snapshots, self._vitals, self._settings.stuck_after)
+        self._telling = Telling(hub, self.status, self._consumer, self._vitals)
         self._stopping = asyncio.Event()
         self._failed_fetches = 0
         self._random = Random()
@@ -95,6 +115,16 @@ class Worker:
         """What is handled now, each as `plugin:handler at topic/partition@offset`."""
         return [self._handling.named(job) for job in self._engine.running]
 
+    def status(self) -> WorkerStatus:
+        """Return what the worker is doing now.
+
+        To be called from any thread and at any time, also while a handler blocks the event loop.
+        The lag is that of the last time it could be asked; it is asked every second while somebody
+        wants to know.
+        """
+        self._vitals.looked = monotonic()
+        return self._watchdog.status()
+
     def stop(self) -> None:
         """Ask the worker to end: what runs is finished, the rest comes again later.
 
@@ -102,6 +132,7 @@ class Worker:
         the worker's event loop.
         """
         self._stopping.set()
+        self._vitals.state = "draining"
         self._engine.halt()
 
     async def run(self) -> Report:
@@ -114,9 +145,22 @@ class Worker:
             TransportError: The consumer cannot start. Once it has, it is tried again.
             HookError: A `vectis_startup` guard failed.
         """
+        self._vitals.began = monotonic()
+        self._watchdog.start(asyncio.get_running_loop())
+        try:
+            await self._start_and_work()
+        finally:
+            self._vitals.state = "stopped"
+            self._watchdog.stop()
+        await self._telling.tell()
+        return self.report
+
+    async def _start_and_work(self) -> None:
         await self._hub.startup()
         try:
             await self._consumer.start(on_assigned=self._assigned, on_revoked=self._revoked)
+            if self._vitals.state == "starting":
+                self._vitals.state = "running"
             logger.info(
                 "consuming %s as group %s through %s%s",
                 ", ".join(self.subscribed.topics),
@@ -130,7 +174,6 @@ class Worker:
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
             await self._close()
-        return self.report
 
     def _described(self) -> str:
         # With the file or the servers: a worker that reads another file than it should looks idle.
@@ -149,6 +192,7 @@ class Worker:
             asyncio.create_task(self._stopping.wait()),
             asyncio.create_task(self._progress.keep_committing()),
             asyncio.create_task(self._engine.broken()),
+            asyncio.create_task(self._telling.keep_telling()),
         )
         try:
             await asyncio.wait([receiving, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -174,14 +218,18 @@ class Worker:
 
     async def _fetch(self) -> list[Delivery]:
         """Fetch once; while the transport is away, say so the first time and return nothing."""
+        vitals = self._vitals
+        vitals.fetch_begins(_LISTEN)
         try:
             deliveries = await self._consumer.fetch(max_records=_FETCH, timeout=_LISTEN)
         except TransportError as error:
+            vitals.fetch_ended(one_line(str(error)))
             self._failed_fetches += 1
             if self._failed_fetches == 1:
                 logger.error("cannot fetch, trying again until it works: %s", error)
             await asyncio.sleep(_RECONNECT.wait(self._failed_fetches, self._random))
             return []
+        vitals.fetch_ended()
         if self._failed_fetches:
             logger.info("fetching again, after %d failures", self._failed_fetches)
             self._failed_fetches = 0
@@ -192,10 +240,12 @@ class Worker:
         logger.info("assigned %s", _listed(partitions))
 
     async def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self._vitals.hands_over()
         cut_off = await self._engine.revoke(partitions, self._settings.shutdown_timeout)
         await self._progress.commit()
         self._progress.forget(partitions)
         self._engine.forget(partitions)
+        self._vitals.fetch_begins(_LISTEN)
         logger.info("revoked %s", _listed(partitions))
         if cut_off:
             self.report.overlapping += len(cut_off)

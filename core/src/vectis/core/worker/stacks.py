@@ -1,0 +1,111 @@
+"""Where the code of a delivery is now: its coroutine, its thread, or what blocks the event loop.
+
+For a watchdog in another thread: what it sees may be over a moment later, and it must not mind.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vectis.core.heartbeat import frames_of
+from vectis.core.worker import calling
+from vectis.core.worker.batches import Batch
+from vectis.core.worker.isolation import within
+from vectis.core.worker.job import Job
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+__all__ = ["blocking", "frames_in_threads", "frames_of_task", "line_of", "place_in"]
+
+_OURS = str(Path(__file__).parent)
+_STANDARD = sysconfig.get_path("stdlib")
+_DEEPEST = 200  # coroutines awaiting one another
+
+
+def line_of(frame: FrameType) -> str:
+    """Return where a frame is: `file:line in function`."""
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+
+
+def place_in(frames: Sequence[FrameType]) -> str:
+    """Return where the handler is: the innermost line outside the standard library.
+
+    Args:
+        frames: The innermost first; without any, nothing is returned.
+    """
+    theirs = [frame for frame in frames if not _is_standard(frame.f_code.co_filename)]
+    return line_of((theirs or frames)[0]) if frames else ""
+
+
+def blocking(thread: int) -> tuple[Job | None, list[FrameType]]:
+    """Return the job that an event loop's thread runs just now, and its handler's frames.
+
+    Args:
+        thread: The identity of the thread.
+
+    Returns:
+        The job, of a batch the first, None when it runs something else; the frames, the innermost
+        first.
+    """
+    frames = frames_of(thread)
+    for place, frame in enumerate(frames):
+        if _is_ours(frame):
+            names = frame.f_locals
+            batch = names.get("batch")
+            job = batch.jobs[0] if isinstance(batch, Batch) and batch.jobs else names.get("job")
+            if isinstance(job, Job):
+                return job, [inner for inner in frames[:place] if not _is_ours(inner)]
+    return None, frames
+
+
+def frames_in_threads() -> dict[int, list[FrameType]]:
+    """Return the frames of all plain handlers that run in threads, by the `id` of job or batch."""
+    found: dict[int, list[FrameType]] = {}
+    for top in list(sys._current_frames().values()):
+        frames: list[FrameType] = []
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code.co_filename == calling.__file__ and "running" in frame.f_locals:
+                found[id(frame.f_locals["running"])] = frames
+                break
+            frames.append(frame)
+            frame = frame.f_back
+    return found
+
+
+def frames_of_task(task: asyncio.Task[Any]) -> list[FrameType]:
+    """Return what the handler that a runner's task awaits is doing, the innermost frame first."""
+    chain = [frame for frame in _awaited(task.get_coro()) if not _is_ours(frame)]
+    return chain[::-1]
+
+
+def _awaited(awaited: Any) -> Iterator[FrameType]:
+    for _ in range(_DEEPEST):
+        if inspect.iscoroutine(awaited):
+            frame, awaited = awaited.cr_frame, awaited.cr_await
+        elif inspect.isgenerator(awaited):
+            frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
+        elif inspect.isasyncgen(awaited):
+            frame, awaited = awaited.ag_frame, awaited.ag_await
+        else:
+            return
+        if frame is None:
+            return
+        yield frame
+        if frame.f_code is within.__code__:
+            awaited = frame.f_locals.get("awaited")  # it is driven by hand, not awaited
+
+
+def _is_standard(file: str) -> bool:
+    return file.startswith(("<", _STANDARD)) and "site-packages" not in file
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OURS)
