@@ -113,7 +113,9 @@ class Worker:
     @property
     def in_hand(self) -> list[str]:
         """What is handled now, each as `plugin:handler at topic/partition@offset`."""
-        return [self._handling.named(job) for job in self._engine.running]
+        waiting = [self._handling.named(job) for job in self._engine.running]
+        blocking = self._watchdog.status().loop.by  # it may not have got as far as waiting
+        return [blocking, *waiting] if blocking and blocking not in waiting else waiting
 
     def status(self) -> WorkerStatus:
         """Return what the worker is doing now.
