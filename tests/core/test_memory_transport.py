@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vectis.core.exceptions import LeaseLost, TransportError
-from vectis.core.message import Message, TopicPartition
+from vectis.core.message import TopicPartition
 from vectis.core.testing import MemoryTransport
 from vectis.core.testing.contract import (
     Features,
@@ -130,19 +130,5 @@ def test_five_members_share_eight_partitions_fairly() -> None:
         await until_shared(*members)
         shares = sorted(len(member.consumer.assignment()) for member in members)
         assert shares == [1, 1, 2, 2, 2]
-
-    asyncio.run(main())
-
-
-def test_the_counts_on_a_delivery_stay_with_its_receiver() -> None:
-    async def main() -> None:
-        transport = MemoryTransport(partitions=1)
-        await transport.carrier("orders").send(Message("orders", b"7", b"{}"))
-        async with Member(transport, "orders", "one") as one:
-            (delivery,) = await one.read(1)
-            delivery.attempt = 5
-        async with Member(transport, "orders", "two") as two:
-            (delivery,) = await two.read(1)
-        assert delivery.attempt == 1
 
     asyncio.run(main())

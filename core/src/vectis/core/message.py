@@ -57,7 +57,7 @@ class Message:
 
 @attrs.define
 class Delivery:
-    """A message as it was received.
+    """A message as it was received. Nobody changes one: a transport may hand it to several.
 
     Args:
         topic: The topic's name.
@@ -67,7 +67,7 @@ class Delivery:
         value: The payload's bytes, or None for a tombstone.
         headers: Names and bytes, in order.
         timestamp: When the transport took it, in milliseconds since 1970 (UTC).
-        attempt: Which attempt this is, from 1.
+        attempt: Which attempt of a handler this is, from 1; each has a delivery of its own.
     """
 
     topic: str

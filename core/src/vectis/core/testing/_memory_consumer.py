@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.exceptions import LeaseLost, TransportError
-from vectis.core.message import Delivery, TopicPartition
 from vectis.core.partition import fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Set
 
+    from vectis.core.message import Delivery, TopicPartition
     from vectis.core.testing._memory_broker import Broker, Log
     from vectis.core.transport import Assigned
 
@@ -184,8 +184,7 @@ class MemoryConsumer:
             place = self._held[partition]
             end = min(place.index + max_records - len(taken), len(place.log.records))
             if end > place.index:
-                # Copies: what the receiver counts on a delivery stays with the receiver.
-                taken += [_copy(place.log.records[at]) for at in range(place.index, end)]
+                taken += place.log.records[place.index : end]
                 place.index = end
                 self._held[partition] = self._held.pop(partition)  # to the end of the queue
         return taken
@@ -198,15 +197,3 @@ class MemoryConsumer:
                 "seek in `on_assigned` or later"
             )
         return place
-
-
-def _copy(record: Delivery) -> Delivery:
-    return Delivery(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        record.headers,
-        record.timestamp,
-    )

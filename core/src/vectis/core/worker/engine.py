@@ -7,6 +7,8 @@ finished. It neither fetches nor commits; what a job needs done is in `Handling`
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from vectis.core.worker.job import Job
 
 __all__ = ["Engine"]
+
+_WHERE = attrgetter("topic", "partition")
 
 
 class Engine:
@@ -55,7 +59,8 @@ class Engine:
         self._halted = False
         self._draining = 0
         self._ended = asyncio.Event()
-        self.partitions: dict[TopicPartition, Partition] = {}
+        # A plain tuple is equal to a TopicPartition, and cheaper to make.
+        self.partitions: dict[tuple[str, int], Partition] = {}
 
     # ------------------------------------------------------------ what comes in
 
@@ -68,21 +73,17 @@ class Engine:
 
     def receive(self, deliveries: Iterable[Delivery]) -> None:
         """Take deliveries in; each runs as soon as its lane and a runner are free."""
-        partitions = self.partitions
-        free = []
-        for delivery in deliveries:
-            partition = partitions.get((delivery.topic, delivery.partition))  # type: ignore[call-overload]  # equal to a TopicPartition, and cheaper
+        for where, run in groupby(deliveries, _WHERE):
+            partition = self.partitions.get(where)
             if partition is not None:  # else it was revoked between fetch and here
-                job = partition.receive(delivery)
-                if job is not None:
-                    free.append(job)
-        self._runners.offer(free)
+                self._runners.offer(partition.receive(run))
 
     def full(self) -> list[TopicPartition]:
         """Return partitions that became full: they are to be paused."""
         found = [p for p in self.partitions.values() if not p.paused and p.full]
         for partition in found:
             partition.paused = True
+            partition.calm = False
         return [partition.where for partition in found]
 
     @property
@@ -113,58 +114,78 @@ class Engine:
 
     # ------------------------------------------------------------ running
 
-    def _begin(self, job: Job | Batch) -> Awaitable[Any] | None:
-        if isinstance(job, Batch):
-            return self._begin_batch(job)
-        partition = job.partition
-        if job.offset > partition.until:
-            return _answer(NEVER)  # it comes again, here or elsewhere
-        if partition.quiet_until:
-            quiet = partition.quiet_until - monotonic()
-            if quiet > 0:
-                return _answer(quiet)
-            partition.quiet_until = 0.0
-        awaited = self._handling.begin(job)
-        if awaited is not None:
-            partition.running.add(job)
-        return awaited
-
-    def _done(self, job: Job | Batch, answer: Any) -> Job | None:
-        """Go on after a job; return the next of its lane, so that what came first is done first."""
-        if isinstance(job, Batch):
-            self._runners.offer(
-                [f for one, wait in answer if (f := self._done(one, wait)) is not None]
-            )
-            return None
-        partition = job.partition
-        if partition.running:
-            partition.running.discard(job)
-        if self._draining:
-            self._ended.set()
-        if answer is not None:
-            self._later(job, answer)
-            return None
-        following = partition.finish(job)
-        if partition.dropped:
-            return None  # it went to another member, and perhaps came back as another one
-        if not partition.moved:
-            partition.moved = True
-            self._moved(partition)
-        if partition.paused and partition.has_room:
-            partition.paused = False
-            self._resume(partition.where)
-        return following
-
-    def _lost(self, job: Job | Batch) -> None:
-        for one in job.jobs if isinstance(job, Batch) else (job,):
-            one.partition.running.discard(one)
-        self._ended.set()
+    def _begin(self, job: Job | Batch) -> tuple[Job | Batch, Awaitable[Any]] | None:
+        """Run a job and those that follow in its lane, until one waits for something."""
+        following: Job | None
+        while True:
+            if isinstance(job, Batch):
+                return job, self._begin_batch(job)
+            partition = job.partition
+            if job.offset > partition.until:
+                return None  # it comes again, here or elsewhere
+            if partition.quiet_until:
+                quiet = partition.quiet_until - monotonic()
+                if quiet > 0:
+                    self._later(job, quiet)
+                    return None
+                partition.quiet_until = 0.0
+            awaited = self._handling.begin(job)
+            if awaited is not None:
+                partition.running.add(job)
+                return job, awaited
+            following = partition.finish(job)
+            if not partition.calm:
+                self._notice(partition)
+            if following is None:
+                return None
+            job = following
 
     def _begin_batch(self, batch: Batch) -> Awaitable[Any]:
         self._handling.batches.fill(batch)
         for job in batch.jobs:
             job.partition.running.add(job)
         return self._handling.run_batch(batch)
+
+    def _done(self, job: Job | Batch, answer: Any) -> tuple[Job | Batch, Awaitable[Any]] | None:
+        """Go on after something was awaited."""
+        if isinstance(job, Batch):
+            following = [self._after(one, wait) for one, wait in answer]
+            self._runners.offer([one for one in following if one is not None])
+            return None
+        next_one = self._after(job, answer)
+        return None if next_one is None else self._begin(next_one)
+
+    def _after(self, job: Job, wait: float | None) -> Job | None:
+        """Note what became of a job; return the next of its lane when it is finished."""
+        partition = job.partition
+        partition.running.discard(job)
+        following = None
+        if wait is None:
+            following = partition.finish(job)
+        else:
+            self._later(job, wait)
+        if not partition.calm:
+            self._notice(partition)
+        return following
+
+    def _notice(self, partition: Partition) -> None:
+        """See to a partition in which a job was done."""
+        if self._draining:
+            self._ended.set()
+        if partition.dropped:
+            return  # it went to another member, and perhaps came back as another one
+        if not partition.moved:
+            partition.moved = True
+            self._moved(partition)
+        if partition.paused and partition.has_room:
+            partition.paused = False
+            self._resume(partition.where)
+        partition.calm = not (partition.paused or partition.draining)
+
+    def _lost(self, job: Job | Batch) -> None:
+        for one in job.jobs if isinstance(job, Batch) else (job,):
+            one.partition.running.discard(one)
+        self._ended.set()
 
     def _later(self, job: Job, seconds: float) -> None:
         """Run a job again after a while. Its lane is held, a runner is not."""
@@ -226,6 +247,7 @@ class Engine:
         for partition in leaving:
             partition.halt()
             partition.draining = True
+            partition.calm = False
         for job in [job for job in self._waiting if theirs(job)]:
             self._waiting.pop(job).cancel()
         for _ in range(2):
@@ -268,7 +290,3 @@ class Engine:
 
 def _by_place(job: Job) -> tuple[TopicPartition, int]:
     return job.partition.where, job.offset
-
-
-async def _answer(seconds: float) -> float:
-    return seconds

@@ -14,6 +14,8 @@ from random import Random
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
+
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError, Reject, RetryLater
@@ -226,7 +228,8 @@ class Handling:
     def _passed(self, job: Job, callee: Callee) -> None:
         callee.handled += 1
         job.handler += 1
-        job.delivery.attempt = 1
+        if job.delivery.attempt > 1:
+            job.delivery = attrs.evolve(job.delivery, attempt=1)
 
     async def _judge(self, job: Job, callee: Callee, error: BaseException) -> float | None:
         """Return what becomes of a job whose handler raised."""
@@ -276,7 +279,8 @@ class Handling:
             return None
         callee.retried += 1
         self._report.retried += 1
-        job.delivery.attempt += 1
+        # Another one, since hooks may have kept the one of the attempt that has failed.
+        job.delivery = attrs.evolve(job.delivery, attempt=attempt + 1)
         return self._retry.wait(attempt, self._random)
 
     # ------------------------------------------------------------ batches
@@ -372,7 +376,7 @@ class Handling:
         trouble.letter = None
         trouble.set_aside.add(job.handler)
         job.handler += 1
-        job.delivery.attempt = 1
+        job.delivery = attrs.evolve(job.delivery, attempt=1)
         return None
 
     async def _end(self, job: Job) -> None:

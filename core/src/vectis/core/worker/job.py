@@ -27,7 +27,6 @@ class Job(Held):
 
     Args:
         delivery: The delivery; its `attempt` is that of the handler that is next.
-        size: Its bytes, as far as they are counted.
         partition: The partition it came from, in this assignment of it.
         lane: Its lane; None when it keeps no order with anything.
     """
@@ -43,11 +42,9 @@ class Job(Held):
         "trouble",
     )
 
-    def __init__(
-        self, delivery: Delivery, size: int, partition: Partition, lane: Hashable | None
-    ) -> None:
+    def __init__(self, delivery: Delivery, partition: Partition, lane: Hashable | None) -> None:
         self.offset = delivery.offset
-        self.size = size
+        self.size = len(delivery.value or b"") + len(delivery.key or b"")
         self.finished = False
         self.delivery = delivery
         self.partition = partition

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable
 
-__all__ = ["Lanes"]
+__all__ = ["Laned", "Lanes"]
 
-T = TypeVar("T")
+
+class Laned(Protocol):
+    """What goes into lanes: it knows its own, None when it keeps no order with anything."""
+
+    lane: Hashable | None
+
+
+T = TypeVar("T", bound=Laned)
 
 
 class Lanes(Generic[T]):
     """The lanes of one partition.
 
     Example:
+        >>> from types import SimpleNamespace
         >>> from vectis.core.worker.lanes import Lanes
-        >>> lanes = Lanes[str]()
-        >>> lanes.enter("order 7", "created"), lanes.enter("order 7", "paid")
-        (True, False)
-        >>> lanes.enter("order 8", "created")
+        >>> created, paid = SimpleNamespace(lane="order 7"), SimpleNamespace(lane="order 7")
+        >>> other = SimpleNamespace(lane="order 8")
+        >>> lanes = Lanes()
+        >>> lanes.enter([created, paid, other]) == [created, other]
         True
-        >>> lanes.leave("order 7"), lanes.leave("order 7")
-        ('paid', None)
+        >>> lanes.leave(created) is paid, lanes.leave(paid)
+        (True, None)
     """
 
     __slots__ = ("_lanes",)
@@ -37,30 +45,32 @@ class Lanes(Generic[T]):
         """How many lanes are busy."""
         return len(self._lanes)
 
-    def enter(self, key: Hashable, item: T) -> bool:
-        """Put an item into its lane; True when the lane was free, and the item may run now."""
+    def enter(self, items: Iterable[T]) -> list[T]:
+        """Put items into their lanes; return those whose lane was free: they may run now."""
         lanes = self._lanes
-        if key not in lanes:
-            lanes[key] = None
-            return True
-        waiting = lanes[key]
-        if waiting is None:
-            lanes[key] = deque((item,))
-        else:
-            waiting.append(item)
-        return False
+        free = []
+        for item in items:
+            lane = item.lane
+            if lane is None:
+                free.append(item)
+            elif lane not in lanes:
+                lanes[lane] = None
+                free.append(item)
+            else:
+                waiting = lanes[lane]
+                if waiting is None:
+                    lanes[lane] = deque((item,))
+                else:
+                    waiting.append(item)
+        return free
 
-    def leave(self, key: Hashable) -> T | None:
-        """Note that what ran is finished; return the next of its lane, None when it is free."""
-        waiting = self._lanes[key]
+    def leave(self, item: T) -> T | None:
+        """Note that an item is finished; return the next of its lane, None when that is free."""
+        lane = item.lane
+        if lane is None:
+            return None
+        waiting = self._lanes[lane]
         if waiting:
             return waiting.popleft()
-        del self._lanes[key]
+        del self._lanes[lane]
         return None
-
-    def drop_waiting(self) -> Iterator[T]:
-        """Empty every queue, and yield what waited in them; what runs goes on."""
-        for key, waiting in self._lanes.items():
-            if waiting:
-                self._lanes[key] = None
-                yield from waiting

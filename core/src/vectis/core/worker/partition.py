@@ -11,6 +11,8 @@ from vectis.core.worker.rate import Rate
 from vectis.core.worker.watermark import Watermark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
 
@@ -42,29 +44,28 @@ class Partition:
         self.paused = False
         self.letters = Rate(settings.dead_letters_per_minute)
         self.quiet_until = 0.0  # monotonic seconds; set while too many dead letters are written
-        self.moved = False  # whether its watermark has moved since the last commit
+        self.moved = False  # whether something was finished since the last commit
+        self.calm = False  # whether nothing is to be done when another job is finished
         self._by_key = settings.order == "key"
         self._lane = b"" if settings.order == "partition" else None  # of every delivery, then
         self._most = settings.max_in_flight
         self._most_bytes = settings.max_in_flight_bytes
 
-    def receive(self, delivery: Delivery) -> Job | None:
-        """Note a delivery; return its job when it may run now, None when its lane is busy.
+    def receive(self, deliveries: Iterable[Delivery]) -> list[Job]:
+        """Note deliveries; return the jobs that may run now, the others wait in their lanes.
 
         Raises:
-            ValueError: Its offset is not greater than the one before.
+            ValueError: An offset is not greater than the one before.
         """
-        key = delivery.key
-        size = len(delivery.value or b"") + len(key or b"")
-        lane = key if self._by_key else self._lane
-        job = Job(delivery, size, self, lane)
-        self.watermark.receive(job)
-        return job if lane is None or self.lanes.enter(lane, job) else None
+        by_key, lane = self._by_key, self._lane
+        jobs = [Job(delivery, self, delivery.key if by_key else lane) for delivery in deliveries]
+        self.watermark.receive(jobs)
+        return self.lanes.enter(jobs)
 
     def finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
         self.watermark.finish(job)
-        return None if job.lane is None else self.lanes.leave(job.lane)
+        return self.lanes.leave(job)
 
     def halt(self) -> None:
         """Let nothing begin that lies above what was begun already."""

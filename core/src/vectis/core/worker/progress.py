@@ -68,7 +68,7 @@ class Progress:
             held = self._consumer.assignment()
             offsets = {}
             for where, partition in moved.items():
-                partition.moved = False
+                partition.moved = partition.calm = False
                 position = partition.watermark.position
                 if position is not None and where in held:
                     offsets[where] = position

@@ -23,10 +23,10 @@ class Runners(Generic[T]):
     """Runs jobs, at most so many at once, in the order they were offered.
 
     Args:
-        begin: Takes a job as far as it goes without waiting; returns what is to be awaited before
-            the job is done, or None when it is done already. Neither it nor what it returns raises.
-        done: Given a job and what was awaited for it (else None), returns the job that comes right
-            after it, if any.
+        begin: Takes a job, and those that come right after it, as far as they go without waiting.
+            Returns the one that waits and what is to be awaited for it, or None when all are done.
+            Neither it nor what is awaited raises.
+        done: Given a job and what was awaited for it, goes on, and returns what `begin` does.
         lost: Called with a job whose runner was cancelled from outside.
         most: How many may run at once.
 
@@ -34,7 +34,7 @@ class Runners(Generic[T]):
         >>> import asyncio
         >>> from vectis.core.worker.runners import Runners
         >>> async def main():
-        ...     runners = Runners(print, lambda number, _: None, print, most=2)
+        ...     runners = Runners(begin=print, done=print, lost=print, most=2)
         ...     runners.offer([1, 2])
         ...     await runners.idle()
         ...     await runners.close()
@@ -45,8 +45,8 @@ class Runners(Generic[T]):
 
     def __init__(
         self,
-        begin: Callable[[T], Awaitable[Any] | None],
-        done: Callable[[T, Any], T | None],
+        begin: Callable[[T], tuple[T, Awaitable[Any]] | None],
+        done: Callable[[T, Any], tuple[T, Awaitable[Any]] | None],
         lost: Callable[[T], None],
         most: int,
     ) -> None:
@@ -151,27 +151,24 @@ class Runners(Generic[T]):
         while True:
             self._running += 1
             try:
-                job: T | None = None
-                while job is not None or self._ready:
-                    if job is None:
-                        job = self._ready.popleft()
-                    awaited = begin(job)
-                    if awaited is None:
-                        job = done(job, None)
-                        continue
-                    tasks[task] = job
-                    try:
-                        result = await awaited
-                    except BaseException:
-                        self._lost(job)
-                        raise
-                    tasks[task] = None
-                    job = done(job, result)
-                    if task.cancelling():
-                        if task not in self._cancelled:
-                            return  # from outside: the loop ends
-                        self._cancelled.discard(task)
-                        task.uncancel()  # that was for the job; the runner lives on
+                while self._ready:
+                    waits = begin(self._ready.popleft())
+                    while waits is not None:
+                        job, awaited = waits
+                        tasks[task] = job
+                        try:
+                            result = await awaited
+                        except BaseException:
+                            self._lost(job)
+                            raise
+                        tasks[task] = None
+                        if task.cancelling():
+                            if task not in self._cancelled:
+                                self._lost(job)
+                                return  # from outside: the loop ends
+                            self._cancelled.discard(task)
+                            task.uncancel()  # that was for the job; the runner lives on
+                        waits = done(job, result)
             finally:
                 tasks[task] = None
                 self._running -= 1

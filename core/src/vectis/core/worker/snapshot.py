@@ -180,8 +180,9 @@ class Snapshots:
 
     def _partitions(self) -> Iterable[PartitionStatus]:
         lag = self._vitals.lag
-        for where, partition in sorted(self._engine.partitions.copy().items()):
-            mark = partition.watermark
+        partitions = self._engine.partitions.copy().values()
+        for partition in sorted(partitions, key=lambda partition: partition.where):
+            where, mark = partition.where, partition.watermark
             yield PartitionStatus(
                 topic=where.topic,
                 partition=where.partition,
@@ -212,7 +213,7 @@ class Snapshots:
                 )
 
     def _oldest(self) -> DeliveryStatus | None:
-        held = [p.watermark.first for p in self._engine.partitions.copy().values()]
+        held = [p.watermark.oldest for p in self._engine.partitions.copy().values()]
         jobs = [job for job in held if job is not None]
         job = min(jobs, key=lambda job: job.delivery.timestamp, default=None)
         return None if job is None else self._described(job)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Held", "Watermark"]
 
@@ -49,8 +49,7 @@ class Watermark(Generic[H]):
         >>> from vectis.core.worker.watermark import Held, Watermark
         >>> watermark = Watermark()
         >>> first, second = Held(7, size=100), Held(9, size=100)
-        >>> watermark.receive(first)
-        >>> watermark.receive(second)
+        >>> watermark.receive([first, second])
         >>> watermark.finish(second)
         >>> watermark.position, len(watermark)
         (None, 2)
@@ -76,36 +75,30 @@ class Watermark(Generic[H]):
         return iter(self._held)
 
     @property
-    def first(self) -> H | None:
+    def oldest(self) -> H | None:
         """The first unfinished one: what holds the watermark. May be asked from any thread."""
         try:
             return self._held[0]
         except IndexError:
             return None
 
-    @property
-    def oldest(self) -> int | None:
-        """The offset of the first unfinished delivery."""
-        first = self.first
-        return None if first is None else first.offset
-
-    def receive(self, place: H) -> None:
-        """Note a delivery, in the order of offsets.
+    def receive(self, places: Iterable[H]) -> None:
+        """Note deliveries, in the order of offsets.
 
         Args:
-            place: Its offset is greater than every one before.
+            places: The offset of each is greater than every one before.
 
         Raises:
-            ValueError: The offset does not grow.
+            ValueError: An offset does not grow; those before it are noted.
         """
-        offset = place.offset
-        if offset <= self._last:
-            raise ValueError(
-                f"offset {offset} after {self._last}: offsets of a partition only grow"
-            )
-        self._last = offset
-        self._held.append(place)
-        self.size += place.size
+        held, last = self._held, self._last
+        for place in places:
+            offset = place.offset
+            if offset <= last:
+                raise ValueError(f"offset {offset} after {last}: offsets of a partition only grow")
+            self._last = last = offset
+            held.append(place)
+            self.size += place.size
 
     def finish(self, place: H) -> None:
         """Note that a delivery is finished, and move the watermark as far as that allows."""
