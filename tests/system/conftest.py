@@ -1,4 +1,4 @@
-"""The wheels of every distribution, built once for all tests that install them."""
+"""What several tests share: a folder for workers, and the wheels of every distribution."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.environments import FOLDERS, run
+from tests.system.workers import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -22,3 +24,12 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "-c", "constraints.txt"]
     run(*pip, "-w", house, *ours, "hatchling", "setuptools")
     return house
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Give a folder for workers; those that still run afterwards are killed."""
+    place = Place(tmp_path)
+    yield place
+    for worker in place.workers:
+        worker.clear()

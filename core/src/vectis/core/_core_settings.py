@@ -71,6 +71,7 @@ class ConsumerSettings:
         commit_interval: Seconds between commits of progress.
         stuck_after: Seconds after which a running handler or a fetch is reported as stuck.
         tolerate: Plugins that may be quarantined while the worker starts nevertheless.
+        processes: Workers that `vectis consume` runs on this machine, each a process of its own.
     """
 
     group: str | None = attrs.field(default=None, validator=optional(min_len(1)))
@@ -89,6 +90,7 @@ class ConsumerSettings:
     commit_interval: float = attrs.field(default=0.2, validator=ge(0))
     stuck_after: float = attrs.field(default=60.0, validator=gt(0))
     tolerate: tuple[str, ...] = ()
+    processes: int = attrs.field(default=1, validator=ge(1))
 
 
 @attrs.frozen

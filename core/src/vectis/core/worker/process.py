@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from time import monotonic
@@ -21,9 +22,10 @@ from vectis.core.worker.errors import text_of
 from vectis.core.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vectis.core.hub import Hub
+    from vectis.core.worker.leash import Leash
 
 __all__ = ["import_handlers", "run"]
 
@@ -86,7 +88,12 @@ def _hint(module: str, error: BaseException, here: str) -> str:
     return f". It was looked for in {here} and where Python finds packages"
 
 
-def run(modules: Iterable[str] = ()) -> int:
+def run(
+    modules: Iterable[str] = (),
+    *,
+    leash: Leash | None = None,
+    consuming: Callable[[], None] | None = None,
+) -> int:
     """Consume with the default hub until SIGTERM or SIGINT, and return the exit code.
 
     The first signal drains within `[consumer] shutdown_timeout`; a second one leaves at once. Those
@@ -94,6 +101,8 @@ def run(modules: Iterable[str] = ()) -> int:
 
     Args:
         modules: Imported for their handlers, besides those of `[consumer] modules`.
+        leash: When the parent lets go of it, that is like the first signal.
+        consuming: Called once the worker consumes.
 
     Returns:
         0 when everything begun was finished and committed, 1 when work was abandoned.
@@ -104,14 +113,16 @@ def run(modules: Iterable[str] = ()) -> int:
     hub = default_hub()
     import_handlers((*hub.consumer_settings.modules, *modules))
     worker = Worker(hub)
-    asyncio.run(_run(hub, worker))
+    asyncio.run(_run(hub, worker, leash, consuming))
     return 0 if worker.report.clean else 1
 
 
-async def _run(hub: Hub, worker: Worker) -> None:
-    with _heeding_signals(worker, hub.consumer_settings.shutdown_timeout + _OVERTIME):
+async def _run(
+    hub: Hub, worker: Worker, leash: Leash | None, consuming: Callable[[], None] | None
+) -> None:
+    with _heeding_signals(worker, hub.consumer_settings.shutdown_timeout + _OVERTIME, leash):
         try:
-            report = await worker.run()
+            report = await worker.run(consuming)
         finally:
             await _shut_down(hub)
         level = logging.INFO if report.clean else logging.ERROR
@@ -129,8 +140,10 @@ async def _shut_down(hub: Hub) -> None:
 
 
 @contextmanager
-def _heeding_signals(worker: Worker, longest: float) -> Iterator[None]:
+def _heeding_signals(worker: Worker, longest: float, leash: Leash | None) -> Iterator[None]:
     """Stop the worker at the first signal, leave at the second, or when `longest` seconds passed.
+
+    A leash that is let go stops it as well, and is never the second signal.
 
     Not with `loop.add_signal_handler`: a handler that blocks the loop would keep it from being
     heard.
@@ -138,6 +151,12 @@ def _heeding_signals(worker: Worker, longest: float) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     overtime = Timer(longest, _give_up, [worker])
     overtime.daemon = True
+    once = iter([True])
+
+    def begin(why: str, hint: str = "") -> None:
+        if next(once, False):  # atomic: one signal interrupts the other, the leash is a thread
+            overtime.start()
+            loop.call_soon_threadsafe(stop, why, hint)
 
     def first(number: int, frame: object) -> None:
         since = monotonic()
@@ -149,17 +168,20 @@ def _heeding_signals(worker: Worker, longest: float) -> Iterator[None]:
 
         for again in _SIGNALS:
             signal.signal(again, second)
-        overtime.start()
-        loop.call_soon_threadsafe(stop, signal.Signals(number).name)
+        begin(signal.Signals(number).name, "; once more leaves at once")
 
-    def stop(name: str) -> None:
-        logger.info("%s: finishing what is in hand; once more leaves at once", name)
+    def stop(why: str, hint: str) -> None:
+        logger.info("%s: finishing what is in hand%s", why, hint)
         worker.stop()
 
     before = [signal.signal(number, first) for number in _SIGNALS]
+    if leash is not None:
+        leash.heed(partial(begin, leash.end))
     try:
         yield
     finally:
+        if leash is not None:
+            leash.heed(lambda: None)
         overtime.cancel()
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)

@@ -24,6 +24,8 @@ from vectis.core.worker.vitals import Vitals
 from vectis.core.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.worker.status import WorkerStatus
@@ -137,8 +139,11 @@ class Worker:
         self._vitals.state = "draining"
         self._engine.halt()
 
-    async def run(self) -> Report:
+    async def run(self, consuming: Callable[[], None] | None = None) -> Report:
         """Consume until `stop`, then drain, commit and close.
+
+        Args:
+            consuming: Called once everything is started.
 
         Returns:
             What was done; `report.clean` is False when work was abandoned.
@@ -150,14 +155,14 @@ class Worker:
         self._vitals.began = monotonic()
         self._watchdog.start(asyncio.get_running_loop())
         try:
-            await self._start_and_work()
+            await self._start_and_work(consuming)
         finally:
             self._vitals.state = "stopped"
             self._watchdog.stop()
         await self._telling.tell()
         return self.report
 
-    async def _start_and_work(self) -> None:
+    async def _start_and_work(self, consuming: Callable[[], None] | None) -> None:
         await self._hub.startup()
         try:
             await self._consumer.start(on_assigned=self._assigned, on_revoked=self._revoked)
@@ -172,6 +177,8 @@ class Worker:
             )
             for warning in self.subscribed.unread:
                 logger.warning("%s", warning)
+            if consuming is not None:
+                consuming()
             await self._work_until_stopped()
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
