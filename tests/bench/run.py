@@ -1,6 +1,6 @@
 """Prints what Vectis costs beside its yardsticks and peers, and which of the promised bars hold.
 
-    python tests/bench/run.py [--json FILE] [emit] [start] [messages]
+    python tests/bench/run.py [--json FILE] [emit] [start] [messages] [worker]
 
 A minute or two. It exits with 0 whatever it measured: figures of a busy machine are to be read, and
 fail no build.
@@ -27,11 +27,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds 
 from tests.bench.emit import emit_figures
 from tests.bench.start import start_figures
 from tests.bench.throughput import throughput_figures
+from tests.bench.worker import worker_figures
 
 if TYPE_CHECKING:
     from tests.bench.figures import Figure
 
-PARTS = ("emit", "start", "messages")
+PARTS = ("emit", "start", "messages", "worker")
 
 
 def main() -> None:
@@ -65,6 +66,9 @@ def measure(parts: tuple[str, ...] | list[str], rounds: int) -> list[Figure]:
         if "messages" in parts:
             status.update("messages")
             figures += asyncio.run(throughput_figures(max(1, rounds // 20), folder))
+        if "worker" in parts:
+            status.update("worker")
+            figures += asyncio.run(worker_figures(max(1, rounds // 20)))
     return figures
 
 

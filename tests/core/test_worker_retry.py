@@ -251,3 +251,22 @@ def test_what_is_called_may_be_async_in_many_ways() -> None:
         Service().method,
     )
     assert seen == ["partial", "returned by a lambda", "method"]
+
+
+def test_a_handler_that_puts_off_for_no_time_at_all_leaves_the_worker_responsive() -> None:
+    shop, calls = Shop(), 0
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        nonlocal calls
+        calls += 1
+        raise RetryLater(0)
+
+    shop.on("order.created", not_now)
+
+    async def main() -> None:
+        await shop.publish(1)
+        await shop.work(lambda: calls > 100)
+
+    asyncio.run(main())
+    assert shop.report.clean
+    assert shop.committed() == {}

@@ -196,10 +196,8 @@ class Engine:
             del self._waiting[job]
             self._runners.offer((job,))
 
-        if seconds:
-            self._waiting[job] = asyncio.get_running_loop().call_later(seconds, again)
-        else:
-            self._runners.offer((job,))
+        # By way of the event loop even at once: a handler may ask for nothing else, for ever.
+        self._waiting[job] = asyncio.get_running_loop().call_later(seconds, again)
 
     # ------------------------------------------------------------ ending
 

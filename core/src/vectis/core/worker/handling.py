@@ -142,26 +142,19 @@ class Handling:
             except StopIteration:
                 self._passed(job, callee)
             except BaseException as error:
-                return self._advance_after(job, callees, self._judge(job, callee, error))
+                return self._advance(job, _failing(error))
             else:
-                called = within(context, coroutine, future)
-                return self._advance_after(job, callees, self._attempt(job, callee, called))
+                return self._advance(job, within(context, coroutine, future))
         self._report.handled += 1
         return None
 
-    async def _advance_after(
-        self, job: Job, callees: Sequence[Callee], attempt: Awaitable[float | None]
-    ) -> float | None:
-        wait = await attempt
-        if wait is not None:
-            return wait
-        if job.trouble is not None or job.handler < len(callees):
-            return await self._advance(job)
-        self._report.handled += 1
-        return None
+    async def _advance(self, job: Job, begun: Awaitable[Any] | None = None) -> float | None:
+        """Take a job as far as it goes now, waiting for its handlers.
 
-    async def _advance(self, job: Job) -> float | None:
-        """Take a job as far as it goes now, waiting for its handlers."""
+        Args:
+            job: The job.
+            begun: What its next handler waits for, when its first step was made already.
+        """
         if job.received is None and job.trouble is None:
             job.started = perf_counter()
             try:
@@ -170,6 +163,7 @@ class Handling:
                 job.trouble = Trouble(self._letter(job, None, str(error)))
         callees = () if job.received is None else self.callees.get(job.received.type, ())
         while True:
+            wait: float | None = None
             trouble = job.trouble
             if trouble is not None and trouble.letter is not None:
                 wait = await self._set_aside(job, trouble, trouble.letter)
@@ -178,12 +172,25 @@ class Handling:
                 if callee.batch:
                     self.batches.join(job, callee)
                     return NEVER
-                wait = await self._attempt(job, callee, self._called(job, callee))
+                job.since = monotonic()
+                try:
+                    await (begun or self._called(job, callee))
+                except GeneratorExit:
+                    raise  # the loop is gone
+                except BaseException as error:  # a handler's SystemExit must not end the worker
+                    wait = await self._judge(job, callee, error)
+                else:
+                    self._passed(job, callee)
+                finally:
+                    job.since = 0.0
+                begun = None
             else:
                 break
             if wait is not None:
                 return wait
-        await self._end(job)
+        self._count(job, callees)
+        if self._after:
+            await self._tell(job, callees)
         return None
 
     # ------------------------------------------------------------ one attempt of one handler
@@ -210,20 +217,6 @@ class Handling:
             "vectis_around_consume", lambda: callee.call(event_type, payload), *given
         )
         await within(copy_context(), around)
-
-    async def _attempt(self, job: Job, callee: Callee, called: Awaitable[None]) -> float | None:
-        """Wait for a handler; return the seconds to wait when it is to be tried again."""
-        job.since = monotonic()
-        try:
-            await called
-        except GeneratorExit:
-            raise  # the loop is gone
-        except BaseException as error:  # a handler's SystemExit must not end the worker
-            return await self._judge(job, callee, error)
-        finally:
-            job.since = 0.0
-        self._passed(job, callee)
-        return None
 
     def _passed(self, job: Job, callee: Callee) -> None:
         callee.handled += 1
@@ -379,29 +372,35 @@ class Handling:
         job.delivery = attrs.evolve(job.delivery, attempt=1)
         return None
 
-    async def _end(self, job: Job) -> None:
-        callees = () if job.received is None else self.callees.get(job.received.type, ())
-        trouble = job.trouble
-        status: Literal["handled", "skipped", "dead_lettered"]
-        if trouble is not None and trouble.set_aside:
-            status = "dead_lettered"
-            self._report.dead_lettered += 1
-        elif callees:
-            status = "handled"
+    def _count(self, job: Job, callees: Sequence[Callee]) -> None:
+        status = _status(job, callees)
+        if status == "handled":
             self._report.handled += 1
-        else:
-            status = "skipped"
+        elif status == "skipped":
             self._report.skipped += 1
-        if self._after:
-            aside = trouble.set_aside if trouble is not None else ()
-            outcome = DeliveryOutcome(
-                status=status,
-                ran=tuple(c.subscription for n, c in enumerate(callees) if n not in aside),
-                failures=trouble.failures if trouble is not None else (),
-                seconds=perf_counter() - job.started,
-            )
-            arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
-            await self._hub.lifecycle.observe("vectis_after_consume", arguments)
+        else:
+            self._report.dead_lettered += 1
+
+    async def _tell(self, job: Job, callees: Sequence[Callee]) -> None:
+        trouble = job.trouble or Trouble()
+        outcome = DeliveryOutcome(
+            status=_status(job, callees),
+            ran=tuple(c.subscription for n, c in enumerate(callees) if n not in trouble.set_aside),
+            failures=trouble.failures,
+            seconds=perf_counter() - job.started,
+        )
+        arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
+        await self._hub.lifecycle.observe("vectis_after_consume", arguments)
+
+
+def _status(job: Job, callees: Sequence[Callee]) -> Literal["handled", "skipped", "dead_lettered"]:
+    if job.trouble is not None and job.trouble.set_aside:
+        return "dead_lettered"
+    return "handled" if callees else "skipped"
+
+
+async def _failing(error: BaseException) -> None:
+    raise error
 
 
 def _is_being_cancelled() -> bool:
