@@ -140,6 +140,24 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(killed: tuple[st
     assert "Matches: file = ledger + cancelled, to the cent and to the piece." in output
 
 
+def test_of_several_workers_one_is_killed_and_started_again_and_every_cent_is_there(
+    tmp_path: Path,
+) -> None:
+    done = demo("--kill-worker", "--processes", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 processes and their supervisor" in done.stdout
+    assert re.search(r"killed worker 1 of 2 \(SIGKILL\) at [\d,]+ entries", done.stdout)
+    again = re.search(r"started worker 1 again, as process (\d+)", done.stdout)
+    assert again
+    assert "A worker was killed" in done.stdout
+    for row in TOTALS:
+        assert re.search(rf"^  {row} .* 0(\.00)?$", done.stdout, re.MULTILINE)
+    assert "Matches: file = ledger + cancelled, to the cent and to the piece." in done.stdout
+    log = (tmp_path / "vectis-demo" / "worker.log").read_text(encoding="utf-8")
+    assert f"member 1 started as process {again[1]}" in log
+    assert "2 members stopped" in log
+
+
 def test_piped_output_is_plain_and_tells_everything(killed: tuple[str, Path]) -> None:
     output, _ = killed
     assert "\x1b" not in output
@@ -279,14 +297,17 @@ def test_the_settings_of_whoever_tries_it_stay_out_of_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "code", "processes"),
+    [(signal.SIGINT, 130, "1"), (signal.SIGTERM, 143, "1"), (signal.SIGTERM, 143, "2")],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM to several"],
 )
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
 def test_it_takes_its_worker_along_when_it_is_ended(
-    number: signal.Signals, code: int, tmp_path: Path
+    number: signal.Signals, code: int, processes: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "vectis-demo"
-    running = subprocess.Popen(DEMO, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
+    command = [*DEMO, "--processes", processes]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
     wait_until(lambda: (folder / "ledger.db").exists(), "the worker")
     running.send_signal(number)
     _, said = running.communicate(timeout=60)
@@ -296,9 +317,11 @@ def test_it_takes_its_worker_along_when_it_is_ended(
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
-def test_a_worker_whose_demo_was_killed_ends_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_workers_whose_demo_was_killed_end_by_themselves(tmp_path: Path, processes: str) -> None:
     folder = tmp_path / "vectis-demo"
-    running = subprocess.Popen(DEMO, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    command = [*DEMO, "--processes", processes]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
     wait_until(lambda: (folder / "ledger.db").exists(), "the worker")
     running.kill()
     running.wait()

@@ -64,6 +64,13 @@ class _Amount(click.ParamType[Decimal]):
     help="Kill the worker with SIGKILL in the middle, and start another.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many processes work; with several, --kill-worker kills one of them.",
+)
+@click.option(
     "--directory",
     type=click.Path(path_type=Path),
     default=_FOLDER,
@@ -72,7 +79,12 @@ class _Amount(click.ParamType[Decimal]):
 )
 @click.option("--json", "as_json_text", is_flag=True, help="Print the result as JSON.")
 def demo(
-    path: Path | None, limit: Decimal, kill_worker: bool, directory: Path, as_json_text: bool
+    path: Path | None,
+    limit: Decimal,
+    kill_worker: bool,
+    processes: int,
+    directory: Path,
+    as_json_text: bool,
 ) -> None:
     """Send real orders through the bus and a durable transport, and check every cent.
 
@@ -90,7 +102,7 @@ def demo(
         file = read_orders(path or shipped_orders())
     except OrdersError as error:
         raise _refused(error) from error
-    code = _run(Plan(file, limit, directory, kill_worker), as_json_text)
+    code = _run(Plan(file, limit, directory, kill_worker, processes), as_json_text)
     sys.exit(code)
 
 

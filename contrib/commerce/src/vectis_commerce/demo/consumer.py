@@ -13,13 +13,10 @@ from typing import Any
 
 from vectis.core.events import current_event
 from vectis.core.events.consumer import on_event
-from vectis_commerce.demo import leash
 from vectis_commerce.demo.folder import LEDGER
 from vectis_commerce.demo.ledger import Ledger
 
 __all__ = ["enter_order", "enter_status", "enter_stock"]
-
-leash.follow()
 
 
 @on_event("order.created")

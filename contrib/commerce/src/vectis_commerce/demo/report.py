@@ -60,15 +60,17 @@ def speed_of(messages: int, seconds: float, latencies: Iterable[float]) -> Speed
 
 @attrs.frozen
 class Kill:
-    """What the worker had done when it was killed.
+    """What had been done when a worker was killed.
 
     Args:
         entered: Entries in the ledger.
-        committed: Messages whose end it had committed: they do not come again.
+        committed: Messages whose end was committed: they do not come again.
+        who: The worker.
     """
 
     entered: int
     committed: int
+    who: str = "the worker"
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +85,8 @@ class Report:
         publish: The sending side; its latencies are those of single publishes.
         end_to_end: From a publish to the entry in the ledger, in another process.
         letters: What was set aside.
-        kills: The state in which the worker was killed, each time.
+        processes: How many workers shared the work.
+        kills: The state in which a worker was killed, each time.
         redeliveries: How many events came again and were absorbed by the ledger.
         reckoning: Whether everything adds up.
     """
@@ -95,6 +98,7 @@ class Report:
     publish: Speed
     end_to_end: Speed
     letters: tuple[Letter, ...]
+    processes: int = 1
     kills: tuple[Kill, ...]
     redeliveries: int
     reckoning: Reckoning
@@ -141,6 +145,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for letter in report.letters
         ],
+        "processes": report.processes,
         "kills": len(report.kills),
         "killed_at": [attrs.asdict(kill) for kill in report.kills],
         "redeliveries": report.redeliveries,

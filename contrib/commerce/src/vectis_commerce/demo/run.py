@@ -26,6 +26,7 @@ from vectis_commerce.demo.plugins import Audit, Cache, Guard
 from vectis_commerce.demo.producer import FOREIGN_RECORD, Producer
 from vectis_commerce.demo.report import Kill, Report, speed_of
 from vectis_commerce.demo.worker import PLUGINS, WorkerProcess
+from vectis_commerce.demo.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,13 +60,15 @@ class Plan:
         file: The orders.
         limit: The largest total that the guard lets pass.
         directory: Where to work.
-        kill_worker: Kill the worker in the middle and start another.
+        kill_worker: Kill a worker in the middle; another takes its place.
+        processes: How many workers share the work.
     """
 
     file: OrdersFile
     limit: Decimal
     directory: Path
     kill_worker: bool = False
+    processes: int = 1
 
 
 class Watcher(Protocol):
@@ -96,7 +99,8 @@ async def run(plan: Plan, watcher: Watcher) -> Report:
 async def _run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
     audit, cache = Audit(folder.audit), Cache()
     hub = _hub(folder, {"guard": Guard(plan.limit), "audit": audit, "cache": cache})
-    worker = WorkerProcess(folder)
+    count = plan.processes
+    worker = Workers(folder, count) if count > 1 else WorkerProcess(folder)
     async with hub:
         producer = Producer(hub, plan.file.orders)
         commits = Commits(hub)
@@ -121,6 +125,7 @@ async def _run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
         publish=speed_of(producer.published, following.sent_after, producer.seconds),
         end_to_end=speed_of(len(contents.seconds), following.arrived_after, contents.seconds),
         letters=letters,
+        processes=plan.processes,
         kills=tuple(following.kills),
         redeliveries=contents.redeliveries,
         reckoning=Reckoning(reckoning.rows, (*reckoning.differences, *beside)),
@@ -213,6 +218,7 @@ class _Following:
         self._kill_at = [int(most * part) for part in _KILL_AT] if plan.kill_worker else []
         self._entered = 0
         self._redeliveries = 0
+        self._redeliveries_before = 0  # the last kill: some may come of members that join
         self._moved = monotonic()
         self.kills: list[Kill] = []
         self.sent_after = 0.0
@@ -253,27 +259,32 @@ class _Following:
         return sending.done() and self._entered >= producer.published
 
     async def _kill_when_due(self) -> None:
-        if self._redeliveries or not self._kill_at or self._entered < self._kill_at[0]:
+        if not self._kill_at or self._entered < self._kill_at[0]:
             return
+        if self.kills and self._redeliveries > self._redeliveries_before:
+            return  # it has shown what it was to show
         # After a commit and before the next: what was committed stays, what was not comes again.
         state = await self._state()
         before = self.kills[-1].committed if self.kills else 0
         if state.committed <= before or state.entered - state.committed < _UNCOMMITTED:
             return
-        await self._worker.kill()
-        state = await self._state()
+        victim = await self._worker.kill_one()
+        state = await self._state(victim)
         self.kills.append(state)
         self._kill_at = [at for at in self._kill_at if at > state.entered]
+        self._redeliveries_before = self._redeliveries
         self._watcher.say(
-            f"killed the worker (SIGKILL) at {state.entered:,} entries, with {state.committed:,} "
+            f"killed {victim} (SIGKILL) at {state.entered:,} entries, with {state.committed:,} "
             "messages committed"
         )
-        await self._worker.start()
+        successor = await self._worker.replace()
+        if successor:
+            self._watcher.say(successor)
 
-    async def _state(self) -> Kill:
+    async def _state(self, victim: str = "nobody") -> Kill:
         committed = await self._commits.count(self._producer.partitions)
         entered, _ = ledger.count(self._ledger)
-        return Kill(entered, committed)
+        return Kill(entered, committed, victim)
 
     def _complain_when_stuck(self) -> None:
         if monotonic() - self._moved < _PATIENCE:

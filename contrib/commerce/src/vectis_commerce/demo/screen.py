@@ -81,6 +81,8 @@ class Screen(Silence):
         self._fact("orders", f"{len(file.orders):,} with {lines:,} lines, {total:,.2f} in total")
         self._fact("from", _shortened(str(file.path), console.width - _FACTS))
         self._fact("folder", _shortened(str(plan.directory), console.width - _FACTS))
+        if plan.processes > 1:
+            self._fact("workers", f"{plan.processes} processes and their supervisor")
         self._show_broken(file)
         console.print()
         if not console.is_terminal:
@@ -172,7 +174,8 @@ class Screen(Silence):
                 if report.redeliveries
                 else "no redelivery could be provoked"
             )
-            self._indented(Text(f"The worker was killed {times}: {absorbed}."))
+            who = "A worker" if report.processes > 1 else "The worker"
+            self._indented(Text(f"{who} was killed {times}: {absorbed}."))
 
     def _show_letters(self, report: Report) -> None:
         letters: Sequence[Letter] = report.letters

@@ -7,7 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from vectis_commerce.demo import leash
 from vectis_commerce.demo.folder import CONSUMER
 
 if TYPE_CHECKING:
@@ -33,24 +32,27 @@ class WorkerProcess:
 
     Args:
         folder: Where it works.
+        options: Further ones for it.
     """
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._process: Process | None = None
+    def __init__(self, folder: Folder, *options: str) -> None:
+        self.folder = folder
+        self._options = options
+        self.process: Process | None = None
 
     async def start(self) -> None:
         """Start it; it reads on where the one before had committed."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VECTIS_")}
         environment["VECTIS_PLUGINS_ENABLE"] = ",".join(PLUGINS)
         environment["VECTIS_CONSUMER_MODULES"] = CONSUMER  # it emits nothing
-        environment[leash.VARIABLE] = "1"
-        with self._folder.worker_log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+        with self.folder.worker_log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "vectis.core.events.consumer",
-                cwd=self._folder.path,
+                "--stop-on-eof",  # we hold the other end: a SIGKILL leaves no time to say so
+                *self._options,
+                cwd=self.folder.path,
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
@@ -63,14 +65,23 @@ class WorkerProcess:
         Raises:
             WorkerDied: It ended by itself.
         """
-        if self._process is not None and self._process.returncode is not None:
-            raise self._died(f"ended by itself with exit code {self._process.returncode}")
+        if self.process is not None and self.process.returncode is not None:
+            raise self.died(f"ended by itself with exit code {self.process.returncode}")
 
-    async def kill(self) -> None:
-        """Kill it with SIGKILL: it gets no chance to commit or to say goodbye."""
-        if self._process is not None:
-            self._process.kill()
-            await _ended(self._process)
+    async def kill_one(self) -> str:
+        """Kill it with SIGKILL: it gets no chance to commit or to say goodbye. Return its name."""
+        await self._kill()
+        return "the worker"
+
+    async def replace(self) -> str:
+        """See to it that another goes on; return how, if that is worth a line."""
+        await self.start()
+        return ""
+
+    async def _kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            await _ended(self.process)
 
     async def stop(self) -> None:
         """Ask it to finish what it began, and wait for its end.
@@ -78,7 +89,7 @@ class WorkerProcess:
         Raises:
             WorkerDied: It left something unfinished, or did not end in time.
         """
-        process = self._process
+        process = self.process
         if process is None:
             return
         self.check()
@@ -87,23 +98,27 @@ class WorkerProcess:
             async with asyncio.timeout(_END_WITHIN):
                 code = await _ended(process)
         except TimeoutError:
-            raise self._died(f"did not end within {_END_WITHIN:g} s of SIGTERM") from None
+            raise self.died(f"did not end within {_END_WITHIN:g} s of SIGTERM") from None
         if code != 0:
-            raise self._died(f"left work unfinished after SIGTERM, exit code {code}")
+            raise self.died(f"left work unfinished after SIGTERM, exit code {code}")
 
     async def end(self) -> None:
         """Make sure that it is gone, whatever happened before."""
-        if self._process is not None and self._process.returncode is None:
-            await self.kill()
+        if self.process is not None and self.process.returncode is None:
+            await self._kill()
 
-    def _died(self, how: str) -> WorkerDied:
-        log = self._folder.worker_log
+    def died(self, how: str) -> WorkerDied:
+        """Return what to raise, with the end of the log."""
+        log = self.folder.worker_log
         return WorkerDied(f"the worker {how}; the end of {log}:\n{self.last_lines()}")
+
+    def said(self) -> str:
+        """Return its log."""
+        return self.folder.worker_log.read_text(encoding="utf-8", errors="replace")
 
     def last_lines(self) -> str:
         """Return the end of what it said."""
-        text = self._folder.worker_log.read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines()[-_LAST_LINES:]
+        lines = self.said().splitlines()[-_LAST_LINES:]
         return "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
 
 
