@@ -571,3 +571,30 @@ def test_cancelling_the_worker_from_outside_leaves_the_group() -> None:
 def test_the_report_counts_in_words_that_fit_the_number() -> None:
     report = Report(handled=2, dead_lettered=1, retried=1)
     assert str(report) == "2 handled, 0 skipped, 1 dead letter, 1 retry"
+
+
+def test_the_end_finishes_what_lies_below_what_was_begun_and_nothing_above() -> None:
+    shop, gate = Shop(), asyncio.Event()
+    handled: list[int] = []
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        if payload["n"] == 0:
+            await gate.wait()
+        handled.append(payload["n"])
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        for number, key in enumerate("aaba"):
+            await shop.publish(number, key=key)
+        worker = Worker(shop.hub)
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: handled == [2])
+        worker.stop()
+        gate.set()
+        assert (await running).clean
+
+    asyncio.run(main())
+    # The second of key a comes before what is finished already; the last one was never begun.
+    assert handled == [2, 0, 1]
+    assert shop.committed() == {0: 3}
