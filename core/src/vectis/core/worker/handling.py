@@ -46,6 +46,8 @@ logger = logging.getLogger("vectis.worker")
 NEVER = inf
 """Seconds to wait for a job that is not run again here: it was cut off, or a batch has it."""
 
+Status = Literal["handled", "skipped", "dead_lettered"]
+
 _KEPT = 100  # failures kept for the outcome of one delivery; `block` may make any number
 
 
@@ -120,16 +122,15 @@ class Handling:
             None when it is finished; else what is to be awaited, with what became of it then.
         """
         self.begun = job
-        if self._around or self._after or job.received is not None or job.trouble is not None:
+        if self._around or job.received is not None or job.trouble is not None:
             return self._advance(job)
+        if self._after:
+            job.started = perf_counter()
         try:
             received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
         except DecodeError:
             return self._advance(job)
-        callees = self.callees.get(received.type)
-        if callees is None:
-            self._report.skipped += 1
-            return None
+        callees = self.callees.get(received.type, ())
         # What is awaited further down in words, made here in one go: most handlers never wait.
         for callee in callees:
             if callee.batch:
@@ -145,8 +146,7 @@ class Handling:
                 return self._advance(job, _failing(error))
             else:
                 return self._advance(job, within(context, coroutine, future))
-        self._report.handled += 1
-        return None
+        return self._ended(job, callees)
 
     async def _advance(self, job: Job, begun: Awaitable[Any] | None = None) -> float | None:
         """Take a job as far as it goes now, waiting for its handlers.
@@ -156,7 +156,7 @@ class Handling:
             begun: What its next handler waits for, when its first step was made already.
         """
         if job.received is None and job.trouble is None:
-            job.started = perf_counter()
+            job.started = job.started or perf_counter()
             try:
                 job.received = decode(job.delivery, max_bytes=self._max_bytes)
             except DecodeError as error:
@@ -188,9 +188,9 @@ class Handling:
                 break
             if wait is not None:
                 return wait
-        self._count(job, callees)
-        if self._after:
-            await self._tell(job, callees)
+        telling = self._ended(job, callees)
+        if telling is not None:
+            await telling
         return None
 
     # ------------------------------------------------------------ one attempt of one handler
@@ -372,31 +372,30 @@ class Handling:
         job.delivery = attrs.evolve(job.delivery, attempt=1)
         return None
 
-    def _count(self, job: Job, callees: Sequence[Callee]) -> None:
-        status = _status(job, callees)
-        if status == "handled":
-            self._report.handled += 1
-        elif status == "skipped":
-            self._report.skipped += 1
-        else:
+    def _ended(self, job: Job, callees: Sequence[Callee]) -> Awaitable[None] | None:
+        """Count a job that is finished; return what is to be awaited when hooks want to know."""
+        status: Status
+        if job.trouble is not None and job.trouble.set_aside:
+            status = "dead_lettered"
             self._report.dead_lettered += 1
+        elif callees:
+            status = "handled"
+            self._report.handled += 1
+        else:
+            status = "skipped"
+            self._report.skipped += 1
+        return self._tell(job, callees, status) if self._after else None
 
-    async def _tell(self, job: Job, callees: Sequence[Callee]) -> None:
+    async def _tell(self, job: Job, callees: Sequence[Callee], status: Status) -> None:
         trouble = job.trouble or Trouble()
         outcome = DeliveryOutcome(
-            status=_status(job, callees),
+            status=status,
             ran=tuple(c.subscription for n, c in enumerate(callees) if n not in trouble.set_aside),
             failures=trouble.failures,
             seconds=perf_counter() - job.started,
         )
         arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
         await self._hub.lifecycle.observe("vectis_after_consume", arguments)
-
-
-def _status(job: Job, callees: Sequence[Callee]) -> Literal["handled", "skipped", "dead_lettered"]:
-    if job.trouble is not None and job.trouble.set_aside:
-        return "dead_lettered"
-    return "handled" if callees else "skipped"
 
 
 async def _failing(error: BaseException) -> None:
