@@ -194,8 +194,9 @@ class FolderConsumer:
             raise TransportError(f"{partition} is not assigned")
         self._at[partition] = offset
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        return self.state.committed.get(partition)
+    async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
+        state = self.state if group is None else self._transport.group(group)
+        return state.committed.get(partition)
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         return {tp: len(self._transport.log(tp).lines) - at for tp, at in self._at.items()}

@@ -22,7 +22,7 @@ CLOUD_EVENT = (
 
 def test_a_letter_has_the_original_key_bytes_and_headers_and_says_why() -> None:
     broken = Delivery(
-        TOPIC, 3, 41, key=b"\xff7", value=b"\x00?", headers=(("trace", b"\xfe"), ("trace", b"2"))
+        TOPIC, 3, 41, b"\xff7", b"\x00?", (("trace", b"\xfe"), ("trace", b"2")), 1769862600123
     )
     letter = DeadLetter(
         delivery=broken,
@@ -45,6 +45,7 @@ def test_a_letter_has_the_original_key_bytes_and_headers_and_says_why() -> None:
         "vectis_dlq_topic": b"vectis.orders",
         "vectis_dlq_partition": b"3",
         "vectis_dlq_offset": b"41",
+        "vectis_dlq_timestamp": b"1769862600123",
     }
 
 

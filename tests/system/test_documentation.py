@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
+import click
 import pytest
 
 from vectis.core.settings import ConsumerSettings, HandlerSettings, HubSettings, PluginsSettings
 from vectis_bus import BusSettings
 from vectis_redpanda import RedpandaSettings
 from vectis_sqlite import SqliteSettings
-
-if TYPE_CHECKING:
-    import click
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -90,8 +87,12 @@ def test_every_command_has_its_section_with_all_its_options(name: str) -> None:
     page = (DOCS / "commands.md").read_text(encoding="utf-8")
     found = re.search(rf"^## `vectis {name}\b.*?(?=^## |\Z)", page, re.M | re.S)
     assert found, f"commands.md has no section for vectis {name}"
-    shown = [one for one in commands()[name].params if not getattr(one, "hidden", False)]
-    for parameter in shown:
+    command = commands()[name]
+    parts = command.commands if isinstance(command, click.Group) else {}
+    for part in parts:
+        assert f"`vectis {name} {part}" in found.group(0), part
+    parameters = [*command.params, *(p for part in parts.values() for p in part.params)]
+    for parameter in [one for one in parameters if not getattr(one, "hidden", False)]:
         for option in parameter.opts:
             if option.startswith("--") and option != "--help":
                 assert option in found.group(0), option

@@ -151,9 +151,10 @@ class SqliteConsumer:
         self._running.moved(held.lease.partition)
         self._running.interrupt()
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the group's committed offset, or None."""
-        return await self._running.call(partial(committed_offset, self._who.group, partition))
+    async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
+        """Return the group's committed offset, or that of another group; or None."""
+        whose = self._who.group if group is None else group
+        return await self._running.call(partial(committed_offset, whose, partition))
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each partition."""

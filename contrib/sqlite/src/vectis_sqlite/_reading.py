@@ -20,6 +20,7 @@ from vectis.core.exceptions import TransportError
 from vectis.core.message import Delivery, TopicPartition
 from vectis_sqlite._database import Database
 from vectis_sqlite._faults import Fault, explain
+from vectis_sqlite._groups import committed_offset
 from vectis_sqlite._records import FETCH_BYTES, end_offset, in_range, read, remaining
 
 if TYPE_CHECKING:
@@ -117,8 +118,12 @@ class SqliteReader:
         self._positions[partition] = max(offset, 0)
         self._wanted_changed.set()
 
-    async def committed(self, partition: TopicPartition) -> None:
-        """Return None: there is no group that could have committed."""
+    async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
+        """Return the committed offset of the group that is named; without one there is none."""
+        self._check()
+        if group is None:
+            return None
+        return await self._in_thread(partial(committed_offset, group, partition))
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each partition."""

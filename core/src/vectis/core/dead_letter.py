@@ -1,21 +1,29 @@
 """A delivery set aside: its original bytes, the reason, and where it came from.
 
-Here is what a letter looks like on the wire. The worker decides when one is written.
+Here is what is written. The worker decides when, and `vectis.core.letters` reads it again.
 """
 
 from __future__ import annotations
 
 import attrs
+import orjson
 
 from vectis.core.message import Delivery, Message
 from vectis.core.redact import one_line
 
-__all__ = ["SUFFIX", "DeadLetter", "topic_of"]
+__all__ = ["HISTORY", "PREFIX", "SUFFIX", "DeadLetter", "Round", "topic_of"]
 
 SUFFIX = ".dlq"
 """What a topic's name is followed by in the name of its dead-letter topic."""
 
+PREFIX = "vectis_dlq_"
+"""What the names of the headers that say why begin with."""
+
+HISTORY = 10
+"""How many earlier rounds a letter keeps, the last ones."""
+
 _REASON_LIMIT = 1000
+_EARLIER_LIMIT = 200  # characters of the reason of an earlier round
 
 
 def topic_of(topic: str) -> str:
@@ -33,6 +41,25 @@ def _reason(text: str) -> str:
     return one_line(text, _REASON_LIMIT)
 
 
+def _earlier(text: str) -> str:
+    return one_line(text, _EARLIER_LIMIT)
+
+
+@attrs.frozen(kw_only=True)
+class Round:
+    """An earlier time that the delivery was set aside, before it was replayed.
+
+    Args:
+        timestamp: When, in milliseconds since 1970.
+        error: The error then, on one line, of bounded length.
+        attempts: How often the handler was tried then.
+    """
+
+    timestamp: int
+    error: str = attrs.field(converter=_earlier)
+    attempts: int
+
+
 @attrs.frozen(kw_only=True)
 class DeadLetter:
     """A delivery that was set aside, and why.
@@ -44,6 +71,8 @@ class DeadLetter:
         plugin: The plugin that owns the handler; empty likewise.
         error: The last error, on one line, of bounded length.
         attempts: How often the handler was tried.
+        replays: How often it was replayed, and failed again.
+        history: Those earlier rounds, the last `HISTORY` of them.
     """
 
     delivery: Delivery
@@ -52,6 +81,8 @@ class DeadLetter:
     plugin: str = ""
     error: str = attrs.field(converter=_reason)
     attempts: int = 0
+    replays: int = 0
+    history: tuple[Round, ...] = ()
 
     @property
     def topic(self) -> str:
@@ -82,6 +113,11 @@ class DeadLetter:
             "topic": delivery.topic,
             "partition": str(delivery.partition),
             "offset": str(delivery.offset),
+            "timestamp": str(delivery.timestamp),
         }
-        headers = tuple((f"vectis_dlq_{name}", value.encode()) for name, value in why.items())
+        if self.replays:
+            rounds = [attrs.asdict(earlier) for earlier in self.history[-HISTORY:]]
+            why["replays"] = str(self.replays)
+            why["history"] = orjson.dumps(rounds).decode()
+        headers = tuple((PREFIX + name, value.encode()) for name, value in why.items())
         return Message(self.topic, delivery.key, delivery.value, (*delivery.headers, *headers))

@@ -33,9 +33,11 @@ class Reader:
         hub: Its transport is read.
         topics: The topics; one that does not exist yet is read when it does.
         from_now: Leave out what is there when it starts.
+        behind: A group's name: leave out what that group has committed. It is asked, not joined.
 
     Attributes:
         transport: The name of the plugin that is read through.
+        starts: The offset at which reading began, for each partition that was found so far.
 
     Raises:
         TransportError: No transport is configured.
@@ -54,11 +56,20 @@ class Reader:
         [b'{"order_id":7}']
     """
 
-    def __init__(self, hub: Hub, topics: Sequence[str], *, from_now: bool = False) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        topics: Sequence[str],
+        *,
+        from_now: bool = False,
+        behind: str | None = None,
+    ) -> None:
         self.transport, self._consumer = hub.consumer(tuple(topics), None)
         self._topics = tuple(topics)
         self._patience = hub.hub_settings.publish_timeout
         self._from_now = from_now
+        self._behind = behind
+        self.starts: dict[TopicPartition, int] = {}
         self._ahead: list[Delivery] = []  # came with the first fetch, which finds the partitions
         self._reached: dict[TopicPartition, int] = {}
 
@@ -83,7 +94,7 @@ class Reader:
     @property
     def topics(self) -> frozenset[str]:
         """Those of the topics that exist, as far as is known."""
-        return frozenset(partition.topic for partition in self._consumer.assignment())
+        return frozenset(partition.topic for partition in self.starts)
 
     async def fetch(self, *, timeout: float) -> list[Delivery]:
         """Return the next deliveries, in order within each partition.
@@ -129,13 +140,47 @@ class Reader:
         """Return all that `pages` yields."""
         return [delivery async for page in self.pages() for delivery in page]
 
+    async def record(self, where: TopicPartition, offset: int) -> Delivery | None:
+        """Return one record, or None when it is not there any more.
+
+        What `fetch` and `pages` read goes on behind it.
+
+        Args:
+            where: A partition that was found.
+            offset: Its offset.
+
+        Raises:
+            TransportError: The transport cannot be read, or does not answer within
+                `[hub] publish_timeout`.
+        """
+        others = self.starts.keys() - {where}
+        self._consumer.pause(*others)
+        self._ahead = []
+        try:
+            await self._consumer.seek(where, offset)
+            deadline = monotonic() + self._patience
+            while monotonic() < deadline:
+                for delivery in await self._consumer.fetch(max_records=1, timeout=_LISTEN):
+                    return delivery if delivery.offset == offset else None
+                if not (await self._consumer.lag()).get(where):
+                    return None
+        finally:
+            self._consumer.resume(*others)
+        raise TransportError(
+            f"{where}@{offset} could not be read through {self.transport} within "
+            f"{self._patience:g} s; see whether it is reachable and healthy"
+        )
+
     async def _assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        if not self._from_now:
-            return
-        ends = await self._consumer.ends()
-        for partition in partitions & ends.keys():
-            self._reached[partition] = ends[partition]
-            await self._consumer.seek(partition, ends[partition])
+        ends = await self._consumer.ends() if self._from_now else {}
+        for partition in partitions:
+            start = ends.get(partition, 0)
+            if self._behind is not None:
+                start = await self._consumer.committed(partition, self._behind) or 0
+            if start:
+                self._reached[partition] = start
+                await self._consumer.seek(partition, start)
+            self.starts[partition] = start
 
 
 async def _nothing(partitions: frozenset[TopicPartition]) -> None:

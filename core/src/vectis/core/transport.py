@@ -120,8 +120,11 @@ class Consumer(Protocol):
     async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Make `offset` the next one to be fetched from an assigned partition."""
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the group's committed offset, or None when it has none, as a reader never has."""
+    async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
+        """Return the group's committed offset, or None when it has none, as a reader never has.
+
+        With another group's name, return that group's, which is not joined or made by asking.
+        """
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each assigned partition."""

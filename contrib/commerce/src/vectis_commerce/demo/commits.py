@@ -1,8 +1,4 @@
-"""How far the worker has committed, asked from outside, to kill it at a telling moment.
-
-A consumer in the worker's group may ask for every committed offset. This one reads nothing but the
-dead-letter topic, which the worker does not, so that it takes no partition away from it.
-"""
+"""How far the worker has committed, asked from outside, to kill it at a telling moment."""
 
 from __future__ import annotations
 
@@ -27,7 +23,8 @@ class Commits:
     """
 
     def __init__(self, hub: Hub) -> None:
-        _, self._consumer = hub.consumer((TOPIC,), hub.consumer_settings.group or "")
+        self._group = hub.consumer_settings.group
+        _, self._consumer = hub.consumer((TOPIC,), None)  # a reader takes no partition from anybody
         self._started = False
 
     async def count(self, partitions: Iterable[TopicPartition]) -> int:
@@ -35,10 +32,11 @@ class Commits:
         if not self._started:
             self._started = True
             await self._consumer.start(on_assigned=_nothing, on_revoked=_nothing)
-        return sum([await self._consumer.committed(where) or 0 for where in partitions])
+        ask = self._consumer.committed
+        return sum([await ask(where, self._group) or 0 for where in partitions])
 
     async def close(self) -> None:
-        """Leave the group."""
+        """Stop asking."""
         await self._consumer.close()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.dead_letter import topic_of
+from vectis.core.letters import Settled, read_record
 from vectis.core.reader import Reader
 from vectis_commerce.events import ORDERS
 
@@ -82,6 +83,8 @@ async def read_letters(hub: Hub, *, within: float) -> tuple[Letter, ...]:
             found = await reader.fetch(timeout=left)
     letters: dict[str, Letter] = {}
     for delivery in found:
+        if isinstance(read_record(delivery), Settled):
+            continue  # a note that one was replayed, and no letter
         letter = _letter(delivery)
         before = letters.get(letter.place)
         kept = (*before.kept, *letter.kept) if before else letter.kept

@@ -25,6 +25,7 @@ __all__ = ["BUILT_IN", "Commands", "vectis"]
 BUILT_IN = {
     "config": "Show every setting and where it came from.",
     "consume": "Call @on_event handlers for what arrives, until a signal.",
+    "dlq": "Show, replay and purge dead letters.",
     "doctor": "Check that everything fits together, and say what to do.",
     "explain": "Show who would run for an event, in which order, and why.",
     "handlers": "List every handler of the application and its plugins.",

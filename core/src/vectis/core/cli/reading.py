@@ -1,4 +1,4 @@
-"""Opening a reader for a command: what keeps it from starting is the command's exit code 2."""
+"""Opening a hub or a reader for a command: what keeps it from starting is its exit code 2."""
 
 from __future__ import annotations
 
@@ -13,38 +13,50 @@ if TYPE_CHECKING:
 
     from vectis.core.hub import Hub
 
-__all__ = ["reading"]
+__all__ = ["reading", "started"]
 
 
 @asynccontextmanager
-async def reading(
-    hub: Hub, topics: Sequence[str], *, from_now: bool = False
-) -> AsyncIterator[Reader]:
-    """Give a reader of the topics, the hub started around it.
-
-    Args:
-        hub: Started and shut down.
-        topics: The topics.
-        from_now: Leave out what is there.
+async def started(hub: Hub) -> AsyncIterator[Hub]:
+    """Start a hub, and shut it down in the end.
 
     Raises:
-        ConfigError: There is no transport, it cannot be read, or a startup guard failed.
+        ConfigError: A startup guard failed.
     """
     try:
-        reader = await _started(hub, topics, from_now=from_now)
         try:
-            yield reader
-        finally:
-            await reader.__aexit__(None, None, None)
+            await hub.startup()
+        except HookError as error:
+            raise ConfigError(str(error)) from error
+        yield hub
     finally:
         await hub.shutdown()
 
 
-async def _started(hub: Hub, topics: Sequence[str], *, from_now: bool) -> Reader:
+@asynccontextmanager
+async def reading(
+    hub: Hub, topics: Sequence[str], *, from_now: bool = False, behind: str | None = None
+) -> AsyncIterator[Reader]:
+    """Give a reader of the topics.
+
+    Args:
+        hub: Started already.
+        topics: The topics.
+        from_now: Leave out what is there.
+        behind: Leave out what this group has committed.
+
+    Raises:
+        ConfigError: There is no transport, or it cannot be read.
+    """
+    reader = await _opened(hub, topics, from_now=from_now, behind=behind)
     try:
-        reader = Reader(hub, topics, from_now=from_now)
-        await hub.startup()
-        await reader.__aenter__()
-    except (HookError, TransportError) as error:
+        yield reader
+    finally:
+        await reader.__aexit__(None, None, None)
+
+
+async def _opened(hub: Hub, topics: Sequence[str], *, from_now: bool, behind: str | None) -> Reader:
+    try:
+        return await Reader(hub, topics, from_now=from_now, behind=behind).__aenter__()
+    except TransportError as error:
         raise ConfigError(str(error)) from error
-    return reader

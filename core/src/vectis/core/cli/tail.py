@@ -118,11 +118,11 @@ class Shown:
 
 
 async def _tail(topics: tuple[str, ...], wanted: Wanted, shown: Shown, *, from_now: bool) -> None:
-    from vectis.core.cli.reading import reading
+    from vectis.core.cli.reading import reading, started
     from vectis.core.hub import Hub
 
     hub = Hub()
-    async with reading(hub, topics, from_now=from_now) as reader:
+    async with started(hub), reading(hub, topics, from_now=from_now) as reader:
         _announce(reader, topics)
         await _follow(reader, wanted, shown, hub.hub_settings.max_message_bytes)
 

@@ -89,6 +89,33 @@ class ReaderContract(Contract):
 
         asyncio.run(main())
 
+    def test_what_another_group_has_committed_can_be_asked_without_joining_it(
+        self, tmp_path: Path
+    ) -> None:
+        async def main() -> None:
+            transport, topic, group = self.transport(tmp_path), unique("topic"), unique("group")
+            await publish(transport, topic, count=40)
+            async with Member(transport, topic, group) as member:
+                await member.read(40)
+                held = member.consumer.assignment()
+                await member.commit()
+                async with (
+                    Member(transport, topic, None) as reader,
+                    Member(transport, topic, unique("group")) as other,
+                ):
+                    await asyncio.gather(reader.read(40), other.read(40))
+                    for asking in (reader.consumer, other.consumer):
+                        for partition, end in ends_of(member.deliveries).items():
+                            assert await asking.committed(partition, group) == end
+                            assert await asking.committed(partition) is None
+                            assert await asking.committed(partition, unique("group")) is None
+                assert await member.fetch() == []
+                assert member.revoked == []
+                assert member.consumer.assignment() == held
+            await close(transport, topic)
+
+        asyncio.run(main())
+
     def test_a_reader_holds_everything_from_its_first_fetch_on(self, tmp_path: Path) -> None:
         async def main() -> None:
             transport, topic = self.transport(tmp_path), unique("topic")

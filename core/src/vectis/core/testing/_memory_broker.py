@@ -111,6 +111,10 @@ class Broker:
         with self.lock:
             return self._groups.setdefault(name, Group())
 
+    def known_group(self, name: str) -> Group | None:
+        """Return a group, or None when it was never used."""
+        return self._groups.get(name)
+
     def join(self, member: MemoryConsumer) -> None:
         """Add a member to its group."""
         group = member.state

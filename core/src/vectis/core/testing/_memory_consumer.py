@@ -95,8 +95,9 @@ class MemoryConsumer:
             place.index = place.log.index(offset)
             self._broker.ring()
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        return self.state.committed.get(partition)
+    async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
+        state = self.state if group is None else self._broker.known_group(group)
+        return None if state is None else state.committed.get(partition)
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         with self._lock:

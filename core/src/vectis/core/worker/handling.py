@@ -29,11 +29,12 @@ from vectis.core.worker.job import Trouble
 from vectis.core.worker.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery
+    from vectis.core.settings import ConsumerSettings
     from vectis.core.subscription import Subscription
     from vectis.core.worker.batches import Batch, Batches
     from vectis.core.worker.job import Job
@@ -63,6 +64,8 @@ class Handling:
         group: The consumer group, noted in dead letters.
         report: Counts what happens.
         threads: Where plain handlers run.
+        settings: The `[consumer]` settings; default: the hub's.
+        letter: Makes a dead letter of what is known of it, as `DeadLetter` does.
 
     Attributes:
         callees: The handlers per event type, with what has come of them.
@@ -79,9 +82,13 @@ class Handling:
         group: str,
         report: Report,
         threads: Executor,
+        *,
+        settings: ConsumerSettings | None = None,
+        letter: Callable[..., DeadLetter] = DeadLetter,
     ) -> None:
-        settings = hub.consumer_settings
+        settings = settings or hub.consumer_settings
         self._hub = hub
+        self._letter_of = letter
         self.callees: dict[str, tuple[Callee, ...]] = {
             event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
             for event_type, subscriptions in handlers.items()
@@ -331,7 +338,7 @@ class Handling:
     # ------------------------------------------------------------ letters and the end
 
     def _letter(self, job: Job, subscription: Subscription | None, error: str) -> DeadLetter:
-        return DeadLetter(
+        return self._letter_of(
             delivery=job.delivery,
             group=self._group,
             handler=subscription.id if subscription else "",

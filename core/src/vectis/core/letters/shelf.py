@@ -1,0 +1,129 @@
+"""What waits on the dead-letter topics of one group, and how far the group may commit. Pure.
+
+An offset is committed when nothing that is still needed lies below it. Needed is a letter that
+waits, and also the note that one is settled, as long as that letter lies above the committed offset
+of its own partition: without the note it would come again. Letters of other groups, and notes
+without a letter, hold nothing up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from vectis.core.letters.wire import Foreign, Settled, StoredLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vectis.core.letters.wire import Record
+    from vectis.core.message import TopicPartition
+
+__all__ = ["Shelf", "Waiting"]
+
+Waiting = StoredLetter | Foreign
+"""What waits for the group: its letters, and records that nobody can make anything of."""
+
+
+class Shelf:
+    """The records behind one group's committed offsets.
+
+    Args:
+        group: The group whose letters they are.
+        starts: The committed offset of each partition, or where it begins.
+        records: Everything from there on, in order within each partition.
+
+    Attributes:
+        group: The same.
+        others: How many letters of other groups there are, by group.
+
+    Example:
+        >>> from vectis.core.dead_letter import DeadLetter
+        >>> from vectis.core.letters import read_record
+        >>> from vectis.core.letters.shelf import Shelf
+        >>> from vectis.core.message import Delivery, TopicPartition
+        >>> written = DeadLetter(delivery=Delivery("t", 0, 7), group="shop", error="no").message()
+        >>> stored = Delivery("t.dlq", 0, 4, headers=written.headers)
+        >>> here = TopicPartition("t.dlq", 0)
+        >>> shelf = Shelf("shop", {here: 0}, [read_record(stored)])
+        >>> [letter.id for letter in shelf.waiting], shelf.positions
+        (['t.dlq/0@4'], {TopicPartition(topic='t.dlq', partition=0): 4})
+        >>> shelf.settle(shelf.waiting[0])
+        >>> shelf.waiting, shelf.positions
+        ([], {TopicPartition(topic='t.dlq', partition=0): 5})
+    """
+
+    def __init__(
+        self, group: str, starts: Mapping[TopicPartition, int], records: Iterable[Record]
+    ) -> None:
+        self.group = group
+        self.others: Counter[str] = Counter()
+        self._positions = dict(starts)
+        self._ends = dict(starts)
+        self._waiting: dict[tuple[TopicPartition, int], Waiting] = {}
+        notes: list[Settled] = []
+        for record in records:
+            self._ends[record.where] = record.offset + 1
+            if isinstance(record, Settled):
+                if record.group == group:
+                    notes.append(record)
+            elif isinstance(record, StoredLetter) and record.group != group:
+                self.others[record.group] += 1
+            else:
+                self._waiting[record.where, record.offset] = record
+        valid = [note for note in notes if self._is_about_a_letter(note)]
+        # What holds a partition's offset, in order: letters that wait, and notes that are needed.
+        self._held: dict[TopicPartition, deque[Waiting | Settled]] = {
+            where: deque() for where in self._ends
+        }
+        for held in sorted([*self._waiting.values(), *valid], key=lambda one: one.offset):
+            self._held[held.where].append(held)
+        for note in valid:
+            self._waiting.pop((note.letter, note.letter_offset), None)
+        self._advance()
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """What waits, by topic, partition and offset."""
+        return [self._waiting[place] for place in sorted(self._waiting)]
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The offset that may be committed for each partition."""
+        return dict(self._positions)
+
+    def settle(self, record: Waiting) -> None:
+        """Note that something does not wait any more."""
+        self._waiting.pop((record.where, record.offset), None)
+        self._advance()
+
+    def passed(self, record: Waiting) -> bool:
+        """Tell whether committing is enough for a settled record, so that it needs no note."""
+        return record.offset < self._positions[record.where]
+
+    def _is_about_a_letter(self, note: Settled) -> bool:
+        letter = self._waiting.get((note.letter, note.letter_offset))
+        if letter is None:
+            return False
+        # A note is written after the letter. One that claims to know better was not written here.
+        if note.letter == note.where:
+            return note.offset > letter.offset
+        return note.timestamp >= letter.timestamp
+
+    def _advance(self) -> None:
+        moved = True
+        while moved:  # a note may wait for another partition to pass its letter
+            moved = False
+            for where, held in self._held.items():
+                while held and not self._is_needed(held[0]):
+                    held.popleft()
+                    moved = True
+                position = held[0].offset if held else self._ends[where]
+                if position > self._positions.get(where, 0):
+                    self._positions[where] = position
+                    moved = True
+
+    def _is_needed(self, record: Waiting | Settled) -> bool:
+        if isinstance(record, Settled):
+            return record.letter_offset >= self._positions.get(record.letter, 0)
+        return (record.where, record.offset) in self._waiting
