@@ -90,15 +90,26 @@ class Replays(RuleBasedStateMachine):
             if not shelf.passed(record):  # the key decides where a note goes, or nothing does
                 where = data.draw(partitions, label="note goes to")
                 self.topic.append(where, settled(record, "shop", "replayed", b"7"))
-            elif killed and record is chosen[-1]:
+            elif record.where in lost or (killed and record is chosen[-1]):
                 self.doubtful.add(record.id)
+            if killed and record is chosen[-1]:
                 return  # before the commit
-            for where, position in shelf.positions.items():
+            if not self.commit(shelf, lost):
+                return
+
+    def commit(self, shelf: Shelf, lost: set[TopicPartition]) -> bool:
+        """Commit what may be; False when a partition was lost to another member."""
+        more = True
+        while more:
+            positions = shelf.positions
+            for where, position in positions.items():
+                assert position >= self.committed[where], "a commit goes back"
                 if where not in lost:
-                    assert position >= self.committed[where], "a commit goes back"
                     self.committed[where] = position
-        if lost:
-            self.doubtful |= {record.id for record in chosen}
+            if self.committed != positions:
+                return False
+            more = shelf.stored(positions)
+        return True
 
     @invariant()
     def nothing_is_lost_and_nothing_settled_comes_again(self) -> None:
@@ -114,7 +125,7 @@ class Replays(RuleBasedStateMachine):
                 shelf.settle(record)
                 if not shelf.passed(record):
                     self.topic.append(record.where, settled(record, "shop", "purged", None))
-            self.committed = shelf.positions
+            assert self.commit(shelf, set())
         shelf = self.topic.shelf(self.committed)
         assert shelf.waiting == []
         assert shelf.positions == {where: len(log) for where, log in self.topic.records.items()}

@@ -20,7 +20,7 @@ from vectis.core.exceptions import LeaseLost
 from vectis.core.letters.handlers import Stays, handlers_of
 from vectis.core.letters.hold import Hold, group_of
 from vectis.core.letters.scan import load, scan
-from vectis.core.letters.settling import settle
+from vectis.core.letters.settling import progress, settle
 from vectis.core.letters.wire import StoredLetter, read_record
 from vectis.core.reader import Reader
 from vectis.core.worker.engine import Engine
@@ -202,7 +202,7 @@ class Replay:
         assignments = hold.assignments
         async with self._reader(topics) as reader:
             shelf = await scan(reader, self._group)
-            await hold.commit(shelf.positions)  # in the last pass over the notes of the others
+            await progress(hold, shelf)  # in the last pass over the notes of the others
             todo = [record for record in shelf.waiting if record.id in chosen]
             todo = [record for record in todo if record.id not in self.report.became]
             for record in todo:
@@ -228,7 +228,7 @@ class Replay:
             await settle(self._hub, hold, shelf, [record], became)
         elif became == "gone":
             shelf.settle(record)
-            await hold.commit(shelf.positions)
+            await progress(hold, shelf)
         self.report.became[record.id] = (became, why)
         self._tell(record, became, why)
         self._in_a_row = self._in_a_row + 1 if became == "failed_again" else 0
@@ -253,7 +253,7 @@ class Replay:
     async def _call(
         self, stored: StoredLetter, handlers: Mapping[str, tuple[Subscription, ...]]
     ) -> tuple[Became, str]:
-        report, errors, finished = Report(), list[str](), asyncio.Event()
+        report, errors, something = Report(), list[str](), asyncio.Event()
         handling = Handling(
             self._hub,
             handlers,
@@ -263,20 +263,23 @@ class Replay:
             settings=self._settings,
             letter=partial(_again, stored, errors),
         )
-        engine = Engine(handling, self._settings, lambda partition: finished.set(), _nothing)
+        engine = Engine(handling, self._settings, lambda partition: something.set(), _nothing)
         self._handling = engine, handling
         broken = asyncio.ensure_future(engine.broken())
         try:
             delivery = stored.letter.delivery
             engine.assign([delivery.topic_partition])
             engine.receive([delivery])
-            await self._until(finished, broken, engine)
+            while not (_is_finished(report) or await self._is_over(something, broken, engine)):
+                something.clear()
+                for partition in engine.partitions.values():
+                    partition.moved = partition.calm = False  # so that the engine calls again
         finally:
             broken.cancel()
             self.abandoned += await engine.stop(self._settings.shutdown_timeout)
             self._handling = None
         names = ", ".join(s.id for found in handlers.values() for s in found)
-        if not finished.is_set():
+        if not _is_finished(report):
             if self._stopping.is_set():
                 return "unfinished", f"{names} was not finished when it was time to end"
             return "unfinished", f"{names} asked to come back later"
@@ -284,19 +287,27 @@ class Replay:
             return "failed_again", "; ".join(errors)
         return "replayed", names
 
-    async def _until(
-        self, finished: asyncio.Event, broken: asyncio.Future[None], engine: Engine
-    ) -> None:
-        """Return when the letter is finished, when it is time to end, or when it waits too long."""
-        idle_since = monotonic()
-        while not (finished.is_set() or self._stopping.is_set()):
-            await _first(finished.wait(), self._stopping.wait(), broken, timeout=_LISTEN)
+    async def _is_over(
+        self, something: asyncio.Event, broken: asyncio.Future[None], engine: Engine
+    ) -> bool:
+        """Wait until something happened; True when it is time to end or the letter waits too long.
+
+        Too long is longer than between two attempts: its handler asked to come back later.
+        """
+        until = monotonic() + self._settings.retry_max + _LISTEN
+        while not (something.is_set() or self._stopping.is_set()):
+            if engine.running:
+                until = monotonic() + self._settings.retry_max + _LISTEN
+            elif monotonic() > until:
+                return True
+            await _first(something.wait(), self._stopping.wait(), broken, timeout=_LISTEN)
             if broken.done():
                 broken.result()
-            if engine.running:
-                idle_since = monotonic()
-            elif monotonic() - idle_since > self._settings.retry_max + _LISTEN:
-                return  # longer than between two attempts: a `RetryLater`
+        return self._stopping.is_set()
+
+
+def _is_finished(report: Report) -> bool:
+    return bool(report.handled or report.skipped or report.dead_lettered)
 
 
 def _again(stored: StoredLetter, errors: list[str], **said: Any) -> DeadLetter:

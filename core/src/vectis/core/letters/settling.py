@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vectis.core.letters.wire import How
     from vectis.core.message import Message
 
-__all__ = ["purge", "settle"]
+__all__ = ["progress", "purge", "settle"]
 
 
 async def settle(hub: Hub, hold: Hold, shelf: Shelf, records: Sequence[Waiting], how: How) -> None:
@@ -45,7 +45,21 @@ async def settle(hub: Hub, hold: Hold, shelf: Shelf, records: Sequence[Waiting],
             key = record.letter.delivery.key if isinstance(record, StoredLetter) else None
             note = settled(record, shelf.group, how, key)
             await hold.insist(lambda note=note: _send(hub, note), "what was done is not noted")  # type: ignore[misc]  # mypy cannot type the default of a lambda
-    await hold.commit(shelf.positions)
+    await progress(hold, shelf)
+
+
+async def progress(hold: Hold, shelf: Shelf) -> None:
+    """Commit as far as the letters are settled.
+
+    Raises:
+        LeaseLost: Another member took a partition over.
+        TransportError: It does not work, and it is time to end.
+    """
+    more = True
+    while more:  # a note can be passed once its letter has been
+        positions = shelf.positions
+        await hold.commit(positions)
+        more = shelf.stored(positions)
 
 
 async def _send(hub: Hub, message: Message) -> None:
@@ -99,5 +113,5 @@ async def purge(
         async with hold.busy:
             await settle(hub, hold, shelf, given_up, "purged")
         async with Reader(hub, topics, behind=group_of(group)) as reader:
-            await hold.commit((await scan(reader, group)).positions)  # past the notes
+            await progress(hold, await scan(reader, group))  # past the notes
     return len(given_up)

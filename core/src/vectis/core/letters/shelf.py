@@ -1,8 +1,8 @@
 """What waits on the dead-letter topics of one group, and how far the group may commit. Pure.
 
 An offset is committed when nothing that is still needed lies below it. Needed is a letter that
-waits, and also the note that one is settled, as long as that letter lies above the committed offset
-of its own partition: without the note it would come again. Letters of other groups, and notes
+waits, and also the note that one is settled, until the offset of the letter's own partition has
+been committed past it: without the note it would come again. Letters of other groups, and notes
 without a letter, hold nothing up.
 """
 
@@ -59,6 +59,7 @@ class Shelf:
         self.group = group
         self.others: Counter[str] = Counter()
         self._positions = dict(starts)
+        self._stored = dict(starts)
         self._ends = dict(starts)
         self._waiting: dict[tuple[TopicPartition, int], Waiting] = {}
         notes: list[Settled] = []
@@ -92,6 +93,12 @@ class Shelf:
         """The offset that may be committed for each partition."""
         return dict(self._positions)
 
+    def stored(self, positions: Mapping[TopicPartition, int]) -> bool:
+        """Note that these positions are committed; True when there is more to commit now."""
+        self._stored.update(positions)
+        self._advance()
+        return self._positions != self._stored
+
     def settle(self, record: Waiting) -> None:
         """Note that something does not wait any more."""
         self._waiting.pop((record.where, record.offset), None)
@@ -111,19 +118,16 @@ class Shelf:
         return note.timestamp >= letter.timestamp
 
     def _advance(self) -> None:
-        moved = True
-        while moved:  # a note may wait for another partition to pass its letter
-            moved = False
-            for where, held in self._held.items():
-                while held and not self._is_needed(held[0]):
-                    held.popleft()
-                    moved = True
-                position = held[0].offset if held else self._ends[where]
-                if position > self._positions.get(where, 0):
-                    self._positions[where] = position
-                    moved = True
+        for where, held in self._held.items():
+            while held and not self._is_needed(held[0]):
+                held.popleft()
+            position = held[0].offset if held else self._ends[where]
+            self._positions[where] = max(position, self._positions.get(where, 0))
 
     def _is_needed(self, record: Waiting | Settled) -> bool:
-        if isinstance(record, Settled):
-            return record.letter_offset >= self._positions.get(record.letter, 0)
-        return (record.where, record.offset) in self._waiting
+        if not isinstance(record, Settled):
+            return (record.where, record.offset) in self._waiting
+        # In the letter's own partition it lies behind it, and is committed with it.
+        return record.letter != record.where and record.letter_offset >= self._stored.get(
+            record.letter, 0
+        )
