@@ -121,6 +121,7 @@ class Shop:
         max_message_bytes: `[hub] max_message_bytes`.
         handlers: The tables `[handlers]`.
         plugins: Further plugins.
+        observers: Observers that are no plugins.
         consumer: Keys of `[consumer]`.
     """
 
@@ -131,6 +132,7 @@ class Shop:
         max_message_bytes: int = 1_000_000,
         handlers: Mapping[str, Any] | None = None,
         plugins: Mapping[str, Any] | None = None,
+        observers: Sequence[object] = (),
         transport: FailingTransport | None = None,
         **consumer: Any,
     ) -> None:
@@ -150,6 +152,7 @@ class Shop:
                 **(plugins or {}),
             },
             discover=False,
+            observers=observers,
         )
         self.report = Report()
 

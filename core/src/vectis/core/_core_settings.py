@@ -70,6 +70,9 @@ class ConsumerSettings:
         shutdown_timeout: Seconds to finish running handlers after a signal to stop.
         commit_interval: Seconds between commits of progress.
         stuck_after: Seconds after which a running handler or a fetch is reported as stuck.
+        health_port: Where the probes and metrics are served; None serves none, 0 takes a free one.
+        health_host: The address they are served at.
+        log_format: How the command line writes log lines.
         tolerate: Plugins that may be quarantined while the worker starts nevertheless.
         processes: Workers that `vectis consume` runs on this machine, each a process of its own.
     """
@@ -89,6 +92,9 @@ class ConsumerSettings:
     shutdown_timeout: float = attrs.field(default=25.0, validator=ge(0))
     commit_interval: float = attrs.field(default=0.2, validator=ge(0))
     stuck_after: float = attrs.field(default=60.0, validator=gt(0))
+    health_port: int | None = attrs.field(default=None, validator=optional([ge(0), le(65_535)]))
+    health_host: str = attrs.field(default="127.0.0.1", validator=min_len(1))
+    log_format: Literal["text", "json"] = "text"
     tolerate: tuple[str, ...] = ()
     processes: int = attrs.field(default=1, validator=ge(1))
 

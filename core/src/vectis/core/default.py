@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vectis.core.forks import ForkSafeLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vectis.core.hub import Hub
 
@@ -21,13 +21,25 @@ _hub: Hub | None = None
 _watchers: list[Callable[[], None]] = []
 
 
-def default_hub() -> Hub:
-    """Return the default hub; the first call makes it, and it adopts what was registered so far."""
+def default_hub(observers: Sequence[object] = ()) -> Hub:
+    """Return the default hub; the first call makes it, and it adopts what was registered so far.
+
+    Args:
+        observers: Given to the hub that this call makes.
+
+    Raises:
+        RuntimeError: There are observers, and the hub was made before without them.
+    """
     with _lock:
         if _hub is None:
             from vectis.core.hub import Hub
 
-            use_hub(Hub())
+            use_hub(Hub(observers=observers))
+        elif observers:
+            raise RuntimeError(
+                "the default hub is there already and takes no more observers: give them to "
+                "`Hub(observers=...)`, or let nothing use the hub before"
+            )
         assert _hub is not None
         return _hub
 

@@ -60,10 +60,13 @@ class Hub:
         config: A `Config`, a mapping of tables, or None to find the file and read the environment.
         plugins: Further plugins by name: modules, classes or objects.
         discover: Whether installed plugins are looked for.
+        observers: Objects with lifecycle hooks of the program's own. They are no plugins: the
+            config neither lists nor disables them.
 
     Raises:
         ConfigError: A setting of Vectis's own tables cannot be used.
-        PluginError: `[plugins] require` names a plugin that is missing or broken.
+        PluginError: `[plugins] require` names a plugin that is missing or broken, or a hook of an
+            observer does not fit.
 
     Example:
         >>> import asyncio
@@ -82,6 +85,7 @@ class Hub:
         *,
         plugins: Mapping[str, Any] | None = None,
         discover: bool = True,
+        observers: Iterable[object] = (),
     ) -> None:
         self._lock = ForkSafeLock()
         self._in_background = False  # whether producers may be open on that loop
@@ -102,6 +106,7 @@ class Hub:
         self.publication = Publication(self)
         self.startup = Once(_not_assembled)
         assemble(self, settings)
+        loader.add_observers(observers, self.manager)
         self.lifecycle = Lifecycle(self.manager, settings.fail_open)
         # A plugin with a shutdown hook alone needs the start as well: without it nothing ends.
         self._starts = self.lifecycle.implemented("vectis_startup", "vectis_shutdown")

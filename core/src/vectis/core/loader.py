@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from vectis.core.plugins import Plugin
 
-__all__ = ["call_own", "load", "plugin_manager", "report", "unload", "unmarked_hooks"]
+__all__ = [
+    "add_observers",
+    "call_own",
+    "load",
+    "plugin_manager",
+    "report",
+    "unload",
+    "unmarked_hooks",
+]
 
 logger = logging.getLogger("vectis.plugins")
 
@@ -74,6 +82,20 @@ def _load_one(plugin: Plugin, manager: pluggy.PluginManager) -> None:
         plugin.object = loaded
         plugin.hooks = hooks
         plugin.state = "loaded"
+
+
+def add_observers(observers: Iterable[object], manager: pluggy.PluginManager) -> None:
+    """Register objects of the program that implement lifecycle hooks and are no plugins.
+
+    Raises:
+        PluginError: One has a hook that does not fit, or one that is not of the lifecycle.
+    """
+    for number, observer in enumerate(observers, 1):
+        name = f"observer {number}, {type(observer).__name__}"
+        for hook in _checked_hooks(observer):
+            if hook not in hookspecs.LIFECYCLE:
+                raise PluginError(f"{name}: {hook} is for plugins; an observer has lifecycle hooks")
+        manager.register(observer, name=name)
 
 
 def unload(plugin: Plugin, manager: pluggy.PluginManager) -> None:

@@ -16,12 +16,32 @@ from vectis.core.redact import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["stack_of", "text_of"]
+    from vectis.core.message import Delivery
+
+__all__ = ["fields_of", "stack_of", "text_of"]
 
 _FRAMES = 10  # of the innermost calls
 _CHAIN = 3  # errors that led to one another
 
 _OURS = str(Path(__file__).parent.parent)
+
+
+def fields_of(delivery: Delivery, handler: str = "") -> dict[str, object]:
+    """Return what a log record about a delivery has as fields, for logs that are read by programs.
+
+    Example:
+        >>> from vectis.core.message import Delivery
+        >>> from vectis.core.worker.errors import fields_of
+        >>> fields_of(Delivery("orders", 3, 17), "app:sync_erp")["handler"]
+        'app:sync_erp'
+    """
+    return {
+        "topic": delivery.topic,
+        "partition": delivery.partition,
+        "offset": delivery.offset,
+        "attempt": delivery.attempt,
+        "handler": handler,
+    }
 
 
 def text_of(error: BaseException) -> str:

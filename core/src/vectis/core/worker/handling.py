@@ -23,7 +23,7 @@ from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
 from vectis.core.worker.calling import Callee
-from vectis.core.worker.errors import failures_of, stack_of, text_of
+from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
 from vectis.core.worker.isolation import within
 from vectis.core.worker.job import Trouble
 from vectis.core.worker.retry import Retry
@@ -259,6 +259,7 @@ class Handling:
             type(error).__name__,
             one_line(text_of(error)),
             stack_of(error) if attempt == 1 else "",
+            extra=fields_of(job.delivery, subscription.id),
         )
         assert job.event is not None
         failure = HandlerFailure(

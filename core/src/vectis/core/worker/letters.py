@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis.core.transport import Route
-from vectis.core.worker.errors import text_of
+from vectis.core.worker.errors import fields_of, text_of
 
 if TYPE_CHECKING:
     from vectis.core.dead_letter import DeadLetter
@@ -40,6 +40,7 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
             message.topic,
             type(error).__name__,
             one_line(text_of(error)),
+            extra=fields_of(letter.delivery, letter.handler),
         )
         return False
     logger.warning(
@@ -48,6 +49,7 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
         letter.topic,
         f" for {letter.handler} after {letter.attempts} attempts" if letter.handler else "",
         letter.error,
+        extra=fields_of(letter.delivery, letter.handler),
     )
     await hub.lifecycle.observe("vectis_dead_letter", {"letter": letter, "hub": hub})
     return True

@@ -22,7 +22,7 @@ from vectis.core.worker.errors import text_of
 from vectis.core.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vectis.core.hub import Hub
     from vectis.core.worker.leash import Leash
@@ -93,6 +93,8 @@ def run(
     *,
     leash: Leash | None = None,
     consuming: Callable[[], None] | None = None,
+    observers: Sequence[object] = (),
+    made: Callable[[Worker], None] | None = None,
 ) -> int:
     """Consume with the default hub until SIGTERM or SIGINT, and return the exit code.
 
@@ -103,6 +105,8 @@ def run(
         modules: Imported for their handlers, besides those of `[consumer] modules`.
         leash: When the parent lets go of it, that is like the first signal.
         consuming: Called once the worker consumes.
+        observers: Given to the default hub, which is made here.
+        made: Called with the worker before it starts.
 
     Returns:
         0 when everything begun was finished and committed, 1 when work was abandoned.
@@ -110,9 +114,11 @@ def run(
     Raises:
         VectisError: The worker cannot start; for the command line to show, with exit code 2.
     """
-    hub = default_hub()
+    hub = default_hub(observers)
     import_handlers((*hub.consumer_settings.modules, *modules))
     worker = Worker(hub)
+    if made is not None:
+        made(worker)
     asyncio.run(_run(hub, worker, leash, consuming))
     return 0 if worker.report.clean else 1
 

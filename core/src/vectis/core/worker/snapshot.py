@@ -104,8 +104,12 @@ class Snapshots:
         now, vitals, report, hub = monotonic(), self._vitals, self._report, self._hub
         running = [job for job, *_ in self._engine.awaited]
         stuck = self.stuck()
-        if blocking is not None and blocking.job not in running:
-            running.append(blocking.job)  # in its first step, before anything was awaited
+        if blocking is not None:
+            # Perhaps in its first step, before anything was awaited; and only the thread's stack
+            # tells where it is.
+            if blocking.job not in running:
+                running.append(blocking.job)
+            stuck = [one for one in stuck if one.job is not blocking.job]
             if blocking.seconds > self._limit:
                 stuck.insert(0, blocking)
         partitions = tuple(self._partitions())
@@ -219,14 +223,14 @@ class Snapshots:
         return None if job is None else self._described(job)
 
     def _described(self, job: Job, stuck: Stuck | None = None) -> DeliveryStatus:
-        delivery, since = job.delivery, job.since
-        key = delivery.key
+        delivery, since, key = job.delivery, job.since, job.delivery.key
+        running = monotonic() - since if since else 0.0
         return DeliveryStatus(
             place=delivery.place,
             key=None if key is None else one_line(key[: 8 * _KEY].decode(errors="replace"), _KEY),
             handler=self.handler(job),
             attempt=delivery.attempt,
-            running=monotonic() - since if since else 0.0,
+            running=running if stuck is None else stuck.seconds,
             age=max(0.0, time() - delivery.timestamp / 1000) if delivery.timestamp else 0.0,
             where=place_in(stuck.frames) if stuck is not None else "",
         )

@@ -82,8 +82,19 @@ def frames_in_threads() -> dict[int, list[FrameType]]:
 
 def frames_of_task(task: asyncio.Task[Any]) -> list[FrameType]:
     """Return what the handler that a runner's task awaits is doing, the innermost frame first."""
-    chain = [frame for frame in _awaited(task.get_coro()) if not _is_ours(frame)]
+    coroutine: Any = task.get_coro()
+    if inspect.iscoroutine(coroutine) and coroutine.cr_running and coroutine.cr_frame:
+        return _frames_inside(coroutine.cr_frame)  # it waits for nothing: it blocks the loop
+    chain = [frame for frame in _awaited(coroutine) if not _is_ours(frame)]
     return chain[::-1]
+
+
+def _frames_inside(outer: FrameType) -> list[FrameType]:
+    for thread in sys._current_frames():
+        frames = frames_of(thread)
+        if outer in frames:
+            return [frame for frame in frames[: frames.index(outer)] if not _is_ours(frame)]
+    return []
 
 
 def _awaited(awaited: Any) -> Iterator[FrameType]:

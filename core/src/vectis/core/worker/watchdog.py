@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from vectis.core.heartbeat import Heartbeat, text_of_frames
+from vectis.core.worker.errors import fields_of
 from vectis.core.worker.snapshot import Stuck
 from vectis.core.worker.stacks import blocking, line_of
 from vectis.core.worker.status import LoopStatus
@@ -119,8 +120,10 @@ class Watchdog:
             # This thread stood still itself, as in a process that was stopped: measure anew.
             heart.sent = now if heart.sent is not None else None
             return
+        sent = heart.sent
         self._look_at_loop(heart, now)
-        if not self._blocked_since:  # else it explains everything else
+        if sent is None or now - sent < self._blocked_after / 2:
+            # Otherwise the loop is about to be called blocked, which explains everything else.
             self._look_at_fetch(now)
             self._look_at_handlers()
 
@@ -152,6 +155,7 @@ class Watchdog:
             now - sent,
             by,
             _stack(frames),
+            extra={} if job is None else fields_of(job.delivery, self._snapshots.handler(job)),
         )
 
     def _look_at_fetch(self, now: float) -> None:
@@ -181,6 +185,7 @@ class Watchdog:
                     first.seconds,
                     f", and {len(stuck) - 1} more of its deliveries" if len(stuck) > 1 else "",
                     _stack(first.frames),
+                    extra=fields_of(first.job.delivery, handler),
                 )
         for handler in self._stuck - by_handler.keys():
             logger.warning("handler %s is not stuck any more", handler)
