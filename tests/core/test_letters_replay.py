@@ -22,9 +22,14 @@ from vectis.core.letters.settling import purge
 from vectis.core.message import Delivery, Message, TopicPartition
 from vectis.core.reader import Reader
 from vectis.core.testing import MemoryTransport
+from vectis_sqlite import SqliteSettings, SqliteTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from vectis.core.letters.shelf import Shelf
+    from vectis.core.transport import Route
 
 PARTITION = TopicPartition(LETTERS, 0)
 
@@ -362,6 +367,53 @@ def test_one_that_asks_to_come_back_much_later_stays() -> None:
         assert await ids(shop) == [id]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("stored_in", ["memory", "sqlite"])
+def test_letters_without_a_key_come_home_once_wherever_their_notes_go(
+    stored_in: str, tmp_path: Path
+) -> None:
+    transport: Any = (
+        MemoryTransport(partitions=3)
+        if stored_in == "memory"
+        else SqliteTransport(SqliteSettings(path=str(tmp_path / "events.db"), partitions=3))
+    )
+    erp = Erp()
+
+    class Offers:
+        @hookimpl
+        def vectis_emit(self, route: Route) -> Any:
+            return transport.carrier(route.name) if route.scope == "service" else None
+
+        @hookimpl
+        def vectis_consume(self, topics: Sequence[str], group: str | None) -> Any:
+            return transport.consumer(topics, group)
+
+    hub = Hub({}, plugins={"offers": Offers()}, discover=False)
+    hub.on_event("order.created", erp.sync, topic=TOPIC)
+
+    async def replay(*ids: str) -> Replayed:
+        return await Replay(hub, "shop", [LETTERS], Choice(ids=ids)).run()
+
+    async def main() -> None:
+        places: list[str] = []
+        for n in range(12):
+            letter = a_letter(n)
+            delivery = attrs.evolve(letter.delivery, key=None)
+            message = attrs.evolve(letter, delivery=delivery).message()
+            receipt = await transport.carrier(LETTERS).send(message)
+            places.append(f"{receipt.topic}/{receipt.partition}@{receipt.offset}")
+        for chosen in (places[1::4], places[2::4], places[3::4]):
+            assert (await replay(*chosen)).count("replayed") == 3
+        assert (await replay()).count("replayed") == 3
+        assert (await replay()).became == {}
+        (topic,) = [one for one in transport.describe_topics() if one.name == LETTERS]
+        assert topic.records > 12, "no note was needed"
+        assert topic.lag("shop.dlq") == 0
+        await hub.shutdown()
+
+    asyncio.run(main())
+    assert sorted(erp.seen) == [*range(12)]
 
 
 # ---------------------------------------------------------------- ending, going on, giving up

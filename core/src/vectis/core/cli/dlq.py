@@ -6,29 +6,23 @@ import asyncio
 import logging
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout
-from datetime import UTC, datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
 
-import attrs
 import click
 
 from vectis.core.cli import letters as screen
-from vectis.core.cli.group import module_option
+from vectis.core.cli import replayed
+from vectis.core.cli.desk import Desk, check_ids, loaded, scanned, where, which
 from vectis.core.cli.reading import reading, started
 from vectis.core.cli.screen import note
 from vectis.core.exceptions import ConfigError, TransportError
-from vectis.core.letters.choice import Choice, moment
+from vectis.core.letters.choice import Choice
 from vectis.core.letters.hold import Busy, group_of
-from vectis.core.letters.scan import dead_letter_topics, known_topics, load, scan
+from vectis.core.letters.scan import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from vectis.core.hub import Hub
-    from vectis.core.letters.shelf import Shelf, Waiting
-    from vectis.core.message import Delivery
+    from collections.abc import Sequence
 
 __all__ = ["dlq"]
 
@@ -43,91 +37,12 @@ def dlq() -> None:
     """
 
 
-@attrs.frozen
-class Desk:
-    """Where the letters are.
-
-    Args:
-        hub: Knows the handlers, the topics and the transport.
-        group: Whose letters.
-        topics: The dead-letter topics.
-    """
-
-    hub: Hub
-    group: str
-    topics: tuple[str, ...]
-
-
-def _moment(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> datetime | None:
-    try:
-        return None if text is None else moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _where(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where the letters are; the command gets a `Desk`."""
-
-    @click.option("--group", help="Whose letters; default: [consumer] group.")
-    @click.option(
-        "--topic",
-        "topics",
-        multiple=True,
-        metavar="TOPIC",
-        help="Set aside from this topic; may be repeated. Default: every topic that is known.",
-    )
-    @module_option
-    @wraps(command)
-    def wrapped(
-        group: str | None, topics: tuple[str, ...], modules: tuple[str, ...], **others: Any
-    ) -> Any:
-        with _desk(group, topics, modules) as desk:
-            return command(desk, **others)
-
-    return wrapped
-
-
-def _which(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose letters; the command gets a `Choice`."""
-
-    @click.argument("ids", nargs=-1, metavar="[ID]...")
-    @click.option(
-        "--handler",
-        "handlers",
-        multiple=True,
-        metavar="NAME",
-        help="Set aside because of this handler, plugin:name or the name; may be repeated.",
-    )
-    @click.option(
-        "--since",
-        callback=_moment,
-        metavar="TIME",
-        help="Set aside since then: RFC 3339, or 2h.",
-    )
-    @click.option("--until", callback=_moment, metavar="TIME", help="Set aside before this time.")
-    @wraps(command)
-    def wrapped(
-        *args: Any,
-        ids: tuple[str, ...],
-        handlers: tuple[str, ...],
-        since: datetime | None,
-        until: datetime | None,
-        **others: Any,
-    ) -> Any:
-        choice = Choice(ids=ids, handlers=handlers, since=since, until=until)
-        return command(*args, choice=choice, **others)
-
-    return wrapped
-
-
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 @dlq.command("list")
-@_which
-@_where
+@which
+@where
 @click.option(
     "--limit", type=click.IntRange(min=0), default=50, metavar="N", help="Rows; 0 for all of them."
 )
@@ -137,9 +52,9 @@ def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> None:
 
     They are behind the group GROUP.dlq. Records that no worker of Vectis wrote are listed as such.
     """
-    shelf = asyncio.run(_scanned(desk))
+    shelf = asyncio.run(scanned(desk))
     chosen = [record for record in shelf.waiting if choice(record)]
-    _check_ids(choice, shelf)
+    check_ids(choice, shelf)
     if as_json:
         screen.show_list_as_json(desk.group, desk.topics, chosen, shelf)
     else:
@@ -148,13 +63,13 @@ def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> None:
 
 @dlq.command()
 @click.argument("id")
-@_where
+@where
 @click.option("--raw", is_flag=True, help="Write the original bytes, and nothing else.")
 @_JSON
 def show(desk: Desk, id: str, raw: bool, as_json: bool) -> None:
     """Show one letter: why it was set aside, its headers, its payload."""
     choice = Choice(ids=(id,))
-    for delivery in asyncio.run(_loaded(desk, choice, choice)):
+    for delivery in asyncio.run(loaded(desk, choice, choice)):
         if raw:
             sys.stdout.buffer.write(delivery.value or b"")
             sys.stdout.buffer.flush()
@@ -165,8 +80,8 @@ def show(desk: Desk, id: str, raw: bool, as_json: bool) -> None:
 
 
 @dlq.command()
-@_which
-@_where
+@which
+@where
 @click.option("--dry-run", is_flag=True, help="Show what would become of each letter, only.")
 @click.option(
     "--rate",
@@ -207,8 +122,8 @@ def replay(
 
 
 @dlq.command()
-@_which
-@_where
+@which
+@where
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would be purged, only.")
 def purge(desk: Desk, choice: Choice, yes: bool, dry_run: bool) -> None:
@@ -216,8 +131,8 @@ def purge(desk: Desk, choice: Choice, yes: bool, dry_run: bool) -> None:
 
     The records stay in the topic until retention deletes them.
     """
-    shelf = asyncio.run(_scanned(desk))
-    _check_ids(choice, shelf)
+    shelf = asyncio.run(scanned(desk))
+    check_ids(choice, shelf)
     chosen = [record for record in shelf.waiting if choice(record)]
     if dry_run or not chosen:
         screen.show_list(desk.group, desk.topics, chosen, shelf, limit=0)
@@ -231,68 +146,27 @@ def purge(desk: Desk, choice: Choice, yes: bool, dry_run: bool) -> None:
             note("nothing was given up")
             return
     purged = asyncio.run(_purge(desk, [record.id for record in chosen]))
-    screen.show_purged(purged, desk.group)
-
-
-@contextmanager
-def _desk(group: str | None, topics: tuple[str, ...], modules: tuple[str, ...]) -> Iterator[Desk]:
-    from vectis.core.cli.application import application
-
-    with application(modules) as hub:
-        group = group or hub.consumer_settings.group
-        if not group:
-            raise ConfigError(
-                "whose letters? Say --group shop, or set [consumer] group or VECTIS_CONSUMER_GROUP"
-            )
-        found = topics or known_topics(hub)
-        if not found:
-            raise ConfigError(
-                "no topic is known: say --topic vectis.orders, or name topics in [topics] or the "
-                "modules of handlers with --module or in [consumer] modules"
-            )
-        yield Desk(hub, group, dead_letter_topics(found))
-
-
-async def _scanned(desk: Desk) -> Shelf:
-    async with (
-        started(desk.hub),
-        reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader,
-    ):
-        return await scan(reader, desk.group)
-
-
-async def _loaded(
-    desk: Desk, choice: Choice, wanted: Callable[[Waiting], bool]
-) -> Sequence[Delivery]:
-    """Return the whole records of the letters that are wanted."""
-    async with (
-        started(desk.hub),
-        reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader,
-    ):
-        shelf = await scan(reader, desk.group)
-        _check_ids(choice, shelf)
-        found = [await load(reader, record) for record in shelf.waiting if wanted(record)]
-        return [delivery for delivery in found if delivery is not None]
+    replayed.show_purged(purged, desk.group)
 
 
 async def _dry_run(desk: Desk, choice: Choice, as_json: bool) -> int:
     from vectis.core.letters.handlers import Stays, handlers_of
     from vectis.core.letters.wire import StoredLetter, read_record
 
-    plan: list[screen.Planned] = []
-    for delivery in await _loaded(desk, choice, choice.to_replay):
+    plan: list[replayed.Planned] = []
+    for delivery in await loaded(desk, choice, choice.to_replay):
         record = read_record(delivery)
         if not isinstance(record, StoredLetter):
-            plan.append(screen.Planned(f"{delivery.place}", (), getattr(record, "reason", "")))
+            plan.append(replayed.Planned(f"{delivery.place}", (), getattr(record, "reason", "")))
             continue
         try:
             handlers = handlers_of(record, desk.hub)
         except Stays as stays:
-            plan.append(screen.Planned(record.id, (), str(stays)))
+            plan.append(replayed.Planned(record.id, (), str(stays)))
         else:
             names = tuple(s.id for found in handlers.values() for s in found)
-            plan.append(screen.Planned(record.id, names, ""))
-    screen.show_plan(plan, desk.group, desk.topics, as_json=as_json)
+            plan.append(replayed.Planned(record.id, names, ""))
+    replayed.show_plan(plan, desk.group, desk.topics, as_json=as_json)
     return 1 if any(planned.stays for planned in plan) else 0
 
 
@@ -303,7 +177,7 @@ async def _replay(desk: Desk, choice: Choice, rate: float, max_failures: int, as
     async with started(desk.hub):
         async with reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader:
             shelf = await scan(reader, desk.group)
-        _check_ids(choice, shelf)
+        check_ids(choice, shelf)
         number = sum(choice.to_replay(record) for record in shelf.waiting)
         if number:
             pace = f", at most {rate:g} a second" if rate else ""
@@ -318,7 +192,7 @@ async def _replay(desk: Desk, choice: Choice, rate: float, max_failures: int, as
             choice,
             rate=rate,
             max_failures=max_failures,
-            tell=(lambda *_: None) if as_json else screen.show_became,
+            tell=(lambda *_: None) if as_json else replayed.show_became,
             note=note,
         )
 
@@ -332,9 +206,9 @@ async def _replay(desk: Desk, choice: Choice, rate: float, max_failures: int, as
             except TransportError as error:
                 if isinstance(error, Busy) and not replay.report.became:
                     raise ConfigError(str(error)) from error
-                screen.show_report(replay, desk.group, desk.topics, as_json=as_json)
+                replayed.show_report(replay, desk.group, desk.topics, as_json=as_json)
                 raise
-    screen.show_report(replay, desk.group, desk.topics, as_json=as_json)
+    replayed.show_report(replay, desk.group, desk.topics, as_json=as_json)
     if replay.abandoned:
         # A thread cannot be cancelled, and both asyncio and Python would wait for it.
         sys.stdout.flush()
@@ -350,12 +224,3 @@ async def _purge(desk: Desk, ids: Sequence[str]) -> int:
             return await purge(desk.hub, desk.group, desk.topics, ids, note)
         except Busy as error:
             raise ConfigError(str(error)) from error
-
-
-def _check_ids(choice: Choice, shelf: Shelf) -> None:
-    unknown = choice.unknown(shelf.waiting)
-    if unknown:
-        raise ConfigError(
-            f"no letter waits for group {shelf.group} as {', '.join(unknown)}: it was replayed or "
-            "purged meanwhile, or lies on another topic; `vectis dlq list` shows those that wait"
-        )

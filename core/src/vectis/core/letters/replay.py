@@ -8,42 +8,29 @@ it fails again. At least once: what was not committed when a replay ends comes a
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import attrs
 
-from vectis.core.dead_letter import HISTORY, DeadLetter, Round
 from vectis.core.exceptions import LeaseLost
+from vectis.core.letters.attempt import Attempts, first_of
 from vectis.core.letters.handlers import Stays, handlers_of
 from vectis.core.letters.hold import Hold, group_of
 from vectis.core.letters.scan import load, scan
 from vectis.core.letters.settling import progress, settle
 from vectis.core.letters.wire import StoredLetter, read_record
 from vectis.core.reader import Reader
-from vectis.core.worker.engine import Engine
-from vectis.core.worker.handling import Handling
-from vectis.core.worker.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from vectis.core.hub import Hub
+    from vectis.core.letters.attempt import Became
     from vectis.core.letters.choice import Choice
     from vectis.core.letters.shelf import Shelf, Waiting
-    from vectis.core.message import TopicPartition
-    from vectis.core.subscription import Subscription
 
-__all__ = ["Became", "Replay", "Replayed"]
-
-Became = Literal["replayed", "failed_again", "stays", "unfinished", "gone"]
-"""What became of a letter: its handler passed; it failed and a newer letter took its place; nobody
-could be called; it was begun and not finished, so it stays too; or retention had deleted it.
-"""
-
-_LISTEN = 0.5  # seconds between looks at a handler that takes its time
+__all__ = ["Replay", "Replayed"]
 
 
 @attrs.define
@@ -126,29 +113,21 @@ class Replay:
         self._max_failures = max_failures
         self._tell = tell or (lambda record, became, why: None)
         self._note = note or (lambda text: None)
-        # One letter at a time, which gives up rather than wait for ever.
-        self._settings = attrs.evolve(
-            hub.consumer_settings,
-            on_exhausted="dead_letter",
-            dead_letters_per_minute=0,
-            concurrency=1,
-        )
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="vectis-handler")
         self._stopping = asyncio.Event()
+        self._attempts = Attempts(hub, group, self._stopping)
         self._next = 0.0
         self._in_a_row = 0
-        self._handling: tuple[Engine, Handling] | None = None
         self.report = Replayed()
-        self.abandoned: list[str] = []
-        """Handlers cut off when it was stopped; a plain one may still run in its thread."""
 
     @property
     def in_hand(self) -> list[str]:
         """What is handled now, as `plugin:handler at topic/partition@offset`."""
-        if self._handling is None:
-            return []
-        engine, handling = self._handling
-        return [handling.named(job) for job in engine.running]
+        return self._attempts.in_hand
+
+    @property
+    def abandoned(self) -> list[str]:
+        """Handlers cut off when it was stopped; a plain one may still run in its thread."""
+        return self._attempts.abandoned
 
     def stop(self) -> None:
         """Ask it to end with the letter in hand; to be called on its event loop."""
@@ -181,7 +160,7 @@ class Replay:
             self.report.left = len(chosen.keys() - self.report.became.keys())
             return self.report
         finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._attempts.close()
 
     def _reader(self, topics: Sequence[str]) -> Reader:
         return Reader(self._hub, topics, behind=group_of(self._group))
@@ -219,7 +198,7 @@ class Replay:
     async def _wait_for_its_turn(self) -> None:
         wait = self._next - monotonic()
         if wait > 0:
-            await _first(self._stopping.wait(), timeout=wait)
+            await first_of(self._stopping.wait(), timeout=wait)
         self._next = max(self._next, monotonic()) + self._pace
 
     async def _one(self, reader: Reader, shelf: Shelf, hold: Hold, record: Waiting) -> None:
@@ -248,91 +227,4 @@ class Replay:
             handlers = handlers_of(stored, self._hub)
         except Stays as stays:
             return "stays", str(stays)
-        return await self._call(stored, handlers)
-
-    async def _call(
-        self, stored: StoredLetter, handlers: Mapping[str, tuple[Subscription, ...]]
-    ) -> tuple[Became, str]:
-        report, errors, something = Report(), list[str](), asyncio.Event()
-        handling = Handling(
-            self._hub,
-            handlers,
-            self._group,
-            report,
-            self._threads,
-            settings=self._settings,
-            letter=partial(_again, stored, errors),
-        )
-        engine = Engine(handling, self._settings, lambda partition: something.set(), _nothing)
-        self._handling = engine, handling
-        broken = asyncio.ensure_future(engine.broken())
-        try:
-            delivery = stored.letter.delivery
-            engine.assign([delivery.topic_partition])
-            engine.receive([delivery])
-            while not (_is_finished(report) or await self._is_over(something, broken, engine)):
-                something.clear()
-                for partition in engine.partitions.values():
-                    partition.moved = partition.calm = False  # so that the engine calls again
-        finally:
-            broken.cancel()
-            self.abandoned += await engine.stop(self._settings.shutdown_timeout)
-            self._handling = None
-        names = ", ".join(s.id for found in handlers.values() for s in found)
-        if not _is_finished(report):
-            if self._stopping.is_set():
-                return "unfinished", f"{names} was not finished when it was time to end"
-            return "unfinished", f"{names} asked to come back later"
-        if report.dead_lettered:
-            return "failed_again", "; ".join(errors)
-        return "replayed", names
-
-    async def _is_over(
-        self, something: asyncio.Event, broken: asyncio.Future[None], engine: Engine
-    ) -> bool:
-        """Wait until something happened; True when it is time to end or the letter waits too long.
-
-        Too long is longer than between two attempts: its handler asked to come back later.
-        """
-        until = monotonic() + self._settings.retry_max + _LISTEN
-        while not (something.is_set() or self._stopping.is_set()):
-            if engine.running:
-                until = monotonic() + self._settings.retry_max + _LISTEN
-            elif monotonic() > until:
-                return True
-            await _first(something.wait(), self._stopping.wait(), broken, timeout=_LISTEN)
-            if broken.done():
-                broken.result()
-        return self._stopping.is_set()
-
-
-def _is_finished(report: Report) -> bool:
-    return bool(report.handled or report.skipped or report.dead_lettered)
-
-
-def _again(stored: StoredLetter, errors: list[str], **said: Any) -> DeadLetter:
-    """Make the letter that takes the place of one that failed again."""
-    before = stored.letter
-    earlier = Round(timestamp=stored.timestamp, error=before.error, attempts=before.attempts)
-    letter = DeadLetter(
-        **said,
-        replays=before.replays + 1,
-        history=(*before.history, earlier)[-HISTORY:],
-    )
-    errors.append(letter.error)
-    return letter
-
-
-def _nothing(where: TopicPartition) -> None:
-    """One letter fills no partition, so none is resumed."""
-
-
-async def _first(*awaited: Any, timeout: float) -> None:
-    """Return when the first of these is done, or after so many seconds; futures given stay."""
-    waiting = [asyncio.ensure_future(one) for one in awaited]
-    try:
-        await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for one, given in zip(waiting, awaited, strict=True):
-            if one is not given:
-                one.cancel()
+        return await self._attempts.call(stored, handlers)
