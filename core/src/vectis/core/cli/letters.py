@@ -101,7 +101,7 @@ def _row(record: Waiting) -> list[str | Styled]:
         return [record.id, when, Styled("foreign", "warn"), NOTHING, NOTHING, record.reason]
     letter = record.letter
     tries = str(letter.attempts) + (f", replays {letter.replays}" if letter.replays else "")
-    return [record.id, when, _handler(record), tries, record.origin, _why(record)]
+    return [record.id, when, _handler(record), tries, Styled(record.origin, "hint"), _why(record)]
 
 
 def _handler(record: Waiting) -> str:
