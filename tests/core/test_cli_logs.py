@@ -7,12 +7,13 @@ import json
 import logging
 import re
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.core.worker_world import a_status
 from vectis.core.cli.logs import formatter
 from vectis.core.cli.progress import LogAbove, Rate, StatusLine, Summary, parts_of
 from vectis.core.worker.status import DeliveryStatus, LoopStatus, PartitionStatus, WorkerStatus
@@ -68,19 +69,9 @@ def test_a_prefix_stands_in_front_of_every_record() -> None:
 # ---------------------------------------------------------------- what a worker is about
 
 
-def a_status(**values: Any) -> WorkerStatus:
-    usual = {
-        "time": datetime(2026, 1, 1, tzinfo=UTC),
-        "pid": 1,
-        "group": "shop",
-        "transport": "sqlite",
-        "state": "running",
-        "since_fetch": 0.1,
-        "lag": 12_345,
-        "in_flight": 2_000,
-        "partitions": tuple(PartitionStatus(topic="t", partition=n) for n in range(8)),
-    }
-    return WorkerStatus(**{**usual, **values})
+def busy(**values: Any) -> WorkerStatus:
+    partitions = tuple(PartitionStatus(topic="t", partition=n) for n in range(8))
+    return a_status(**{"lag": 12_345, "in_flight": 2_000, "partitions": partitions, **values})
 
 
 def shown(status: WorkerStatus, rate: float = 1_234.4) -> str:
@@ -88,7 +79,7 @@ def shown(status: WorkerStatus, rate: float = 1_234.4) -> str:
 
 
 def test_the_line_tells_rate_lag_in_flight_retries_dead_letters_and_assignment() -> None:
-    assert shown(a_status()) == (
+    assert shown(busy()) == (
         "shop | 1,234/s | lag 12,345 | in flight 2,000 | retries 0 | dead letters 0 | 8 partitions"
     )
 
@@ -110,7 +101,7 @@ def test_the_line_tells_rate_lag_in_flight_retries_dead_letters_and_assignment()
     ],
 )
 def test_the_line_tells_what_is_wrong(values: dict[str, Any], trouble: str) -> None:
-    assert trouble in shown(a_status(**values))
+    assert trouble in shown(busy(**values))
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
@@ -127,7 +118,7 @@ def terminal(width: int) -> Console:
 def test_the_status_line_is_one_line_however_narrow_the_terminal(width: int) -> None:
     console = terminal(width)
     with StatusLine(console) as line:
-        line.vectis_worker_status(a_status(retried=3, dead_lettered=1))
+        line.vectis_worker_status(busy(retried=3, dead_lettered=1))
     assert isinstance(console.file, io.StringIO)
     drawn = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", console.file.getvalue())
     lines = [line.strip() for line in re.split(r"[\r\n]+", drawn) if line.strip()]
@@ -143,7 +134,7 @@ def test_log_lines_go_above_the_status_line_and_are_not_broken() -> None:
     handler.setFormatter(formatter("text"))
     logger.addHandler(handler)
     with StatusLine(console) as line:
-        line.vectis_worker_status(a_status())
+        line.vectis_worker_status(busy())
         logger.error("[bold]%s[/bold] %s", "x" * 100, FORGED)
     assert isinstance(console.file, io.StringIO)
     drawn = console.file.getvalue()
@@ -158,8 +149,8 @@ def test_the_summary_is_logged_now_and_then_and_only_when_something_changed(
     with caplog.at_level(logging.INFO, "vectis.worker"):
         for second in range(400):
             handled = 10 * min(second, 150)
-            summary.vectis_worker_status(a_status(uptime=float(second), handled=handled, lag=0))
-        summary.vectis_worker_status(a_status(uptime=999.0, handled=1, state="draining"))
+            summary.vectis_worker_status(busy(uptime=float(second), handled=handled, lag=0))
+        summary.vectis_worker_status(busy(uptime=999.0, handled=1, state="draining"))
     said = [r.getMessage() for r in caplog.records]
     assert said == [
         "group shop, 10/s, lag 0, in flight 2,000, retries 0, dead letters 0, 8 partitions",

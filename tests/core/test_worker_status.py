@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import orjson
 import pytest
 
-from tests.core.worker_world import FailingTransport, Shop, eventually
+from tests.core.worker_world import FailingTransport, Shop, a_status, eventually
 from vectis.core import hookimpl
 from vectis.core.message import Message
 from vectis.core.worker import Worker
-from vectis.core.worker.status import LoopStatus, WorkerStatus
+from vectis.core.worker.status import LoopStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vectis.core.message import Delivery
     from vectis.core.transport import Consumer
+    from vectis.core.worker.status import WorkerStatus
 
 SOON = 0.05  # `[consumer] stuck_after` of these tests, in seconds
 DEADLINE = 30.0
@@ -383,18 +384,6 @@ def test_a_fetch_that_never_comes_back_is_reported_and_makes_the_worker_dead(
 
 
 # ---------------------------------------------------------------- what follows from a status
-
-
-def a_status(**values: Any) -> WorkerStatus:
-    usual = {
-        "time": datetime(2026, 1, 1, tzinfo=UTC),
-        "pid": 1,
-        "group": "shop",
-        "transport": "memory",
-        "state": "running",
-        "since_fetch": 0.1,
-    }
-    return WorkerStatus(**{**usual, **values})
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,6 +13,7 @@ from vectis.core import Hub, hookimpl
 from vectis.core.exceptions import TransportError
 from vectis.core.testing import MemoryTransport
 from vectis.core.worker import Report, Worker
+from vectis.core.worker.status import WorkerStatus
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
@@ -221,3 +223,16 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110 - what is waited for is not ours to signal
             await asyncio.sleep(0.002)
+
+
+def a_status(**values: Any) -> WorkerStatus:
+    """The status of a worker that is well, but for these values."""
+    usual = {
+        "time": datetime(2026, 1, 1, tzinfo=UTC),
+        "pid": 1,
+        "group": "shop",
+        "transport": "memory",
+        "state": "running",
+        "since_fetch": 0.1,
+    }
+    return WorkerStatus(**{**usual, **values})

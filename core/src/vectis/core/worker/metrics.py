@@ -7,7 +7,7 @@ keys or payloads, and their number is bounded.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -38,6 +38,8 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """What `Metrics.text` returns, as a header says it."""
 
+M = TypeVar("M", Counter, Histogram)
+
 _MOST = 200  # values of one label; event types and topics may be made up by code
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
 
@@ -67,56 +69,72 @@ class Metrics:
         self._status = _FromStatus()
         registry.register(self._status)
         self._topic, self._event_type = _Bounded(), _Bounded()
-        self._deliveries = Counter(
-            "vectis_deliveries",
-            "Deliveries that a handler finished or that were set aside because of it; "
-            "without a handler: skipped, or set aside because they could not be decoded.",
-            ("topic", "handler", "outcome"),
-            registry=registry,
+        self._deliveries = _Children(
+            Counter(
+                "vectis_deliveries",
+                "Deliveries that a handler finished or that were set aside because of it; "
+                "without a handler: skipped, or set aside because they could not be decoded.",
+                ("topic", "handler", "outcome"),
+                registry=registry,
+            )
         )
-        self._delivery_seconds = Histogram(
-            "vectis_delivery_seconds",
-            "From the first attempt at a delivery to its end, waits between attempts included.",
-            ("topic",),
-            registry=registry,
-            buckets=_SECONDS,
+        self._delivery_seconds = _Children(
+            Histogram(
+                "vectis_delivery_seconds",
+                "From the first attempt at a delivery to its end, waits between attempts included.",
+                ("topic",),
+                registry=registry,
+                buckets=_SECONDS,
+            )
         )
-        self._failures = Counter(
-            "vectis_handler_failures",
-            "Attempts of handlers that failed, in the worker or inside an emit.",
-            ("handler", "scope"),
-            registry=registry,
+        self._failures = _Children(
+            Counter(
+                "vectis_handler_failures",
+                "Attempts of handlers that failed, in the worker or inside an emit.",
+                ("handler", "scope"),
+                registry=registry,
+            )
         )
-        self._retries = Counter(
-            "vectis_retries",
-            "Attempts that failed and are repeated.",
-            ("handler",),
-            registry=registry,
+        self._retries = _Children(
+            Counter(
+                "vectis_retries",
+                "Attempts that failed and are repeated.",
+                ("handler",),
+                registry=registry,
+            )
         )
-        self._dead_letters = Counter(
-            "vectis_dead_letters",
-            "Dead letters written.",
-            ("topic", "handler"),
-            registry=registry,
+        self._dead_letters = _Children(
+            Counter(
+                "vectis_dead_letters",
+                "Dead letters written.",
+                ("topic", "handler"),
+                registry=registry,
+            )
         )
-        self._publishes = Counter(
-            "vectis_publishes",
-            "Messages published by this process.",
-            ("topic", "outcome"),
-            registry=registry,
+        self._publishes = _Children(
+            Counter(
+                "vectis_publishes",
+                "Messages published by this process.",
+                ("topic", "outcome"),
+                registry=registry,
+            )
         )
-        self._emits = Counter(
-            "vectis_emits",
-            "Events emitted in this process.",
-            ("event_type", "status"),
-            registry=registry,
+        self._emits = _Children(
+            Counter(
+                "vectis_emits",
+                "Events emitted in this process.",
+                ("event_type", "status"),
+                registry=registry,
+            )
         )
-        self._emit_seconds = Histogram(
-            "vectis_emit_seconds",
-            "From the first handler's start to the last one's end.",
-            ("event_type",),
-            registry=registry,
-            buckets=_SECONDS,
+        self._emit_seconds = _Children(
+            Histogram(
+                "vectis_emit_seconds",
+                "From the first handler's start to the last one's end.",
+                ("event_type",),
+                registry=registry,
+                buckets=_SECONDS,
+            )
         )
 
     def text(self) -> bytes:
@@ -127,47 +145,65 @@ class Metrics:
     def vectis_after_consume(self, delivery: Delivery, outcome: DeliveryOutcome) -> None:
         """Count a delivery for each of its handlers."""
         topic = self._topic(delivery.topic)
-        self._delivery_seconds.labels(topic).observe(outcome.seconds)
+        self._delivery_seconds(topic).observe(outcome.seconds)
         for subscription in outcome.ran:
-            self._deliveries.labels(topic, subscription.id, "handled").inc()
-        gave_up = [f.subscription.id for f in outcome.failures if not f.will_retry]
+            self._deliveries(topic, subscription.id, "handled").inc()
         if outcome.status == "dead_lettered":
+            gave_up = [f.subscription.id for f in outcome.failures if not f.will_retry]
             for handler in gave_up or [""]:
-                self._deliveries.labels(topic, handler, "dead_lettered").inc()
+                self._deliveries(topic, handler, "dead_lettered").inc()
         elif outcome.status == "skipped":
-            self._deliveries.labels(topic, "", "skipped").inc()
+            self._deliveries(topic, "", "skipped").inc()
 
     @hookimpl
     def vectis_handler_error(self, failure: HandlerFailure) -> None:
         """Count a failed attempt."""
         handler = failure.subscription.id
-        self._failures.labels(handler, "worker" if failure.delivery else "emit").inc()
+        self._failures(handler, "worker" if failure.delivery else "emit").inc()
         if failure.will_retry:
-            self._retries.labels(handler).inc()
+            self._retries(handler).inc()
 
     @hookimpl
     def vectis_dead_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter."""
-        self._dead_letters.labels(self._topic(letter.delivery.topic), letter.handler).inc()
+        self._dead_letters(self._topic(letter.delivery.topic), letter.handler).inc()
 
     @hookimpl
     def vectis_after_publish(self, message: Message, receipt: Receipt | None) -> None:
         """Count a message that was published or was not."""
         outcome = "failed" if receipt is None else "acknowledged"
-        self._publishes.labels(self._topic(message.topic), outcome).inc()
+        self._publishes(self._topic(message.topic), outcome).inc()
 
     @hookimpl
     def vectis_after_emit(self, event: Event, outcome: Outcome) -> None:
         """Count an emit."""
         event_type = self._event_type(event.type)
-        self._emits.labels(event_type, outcome.status).inc()
-        self._emit_seconds.labels(event_type).observe(outcome.duration)
+        self._emits(event_type, outcome.status).inc()
+        self._emit_seconds(event_type).observe(outcome.duration)
 
     @hookimpl
     def vectis_worker_status(self, status: WorkerStatus) -> None:
         """Keep the status for whoever asks for the metrics next."""
         self._status.status = status
         self.told = monotonic()
+
+
+class _Children(Generic[M]):
+    """Remembers what a metric has for each set of labels: the client's own look-up costs more.
+
+    Args:
+        metric: The metric.
+    """
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *labels: str) -> M:
+        child = self._known.get(labels)
+        if child is None:
+            child = self._known[labels] = self._metric.labels(*labels)
+        return child
 
 
 class _Bounded:
