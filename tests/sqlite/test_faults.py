@@ -235,7 +235,7 @@ def test_a_file_of_a_newer_release_is_refused_with_both_versions(file: Path) -> 
             newer.execute("PRAGMA user_version = 99")
         error = await refused(transport)
         assert error.fate == "not_sent"
-        assert "schema 99, this one knows 2" in str(error)
+        assert "schema 99, this one knows 3" in str(error)
         assert "Upgrade vectis-sqlite" in str(error)
         await close(transport, "orders")
 

@@ -30,10 +30,10 @@ from vectis_sqlite._records import end_offset, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from sqlite3 import Connection
 
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.transport import Assigned
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite._records import Topics
     from vectis_sqlite._writer import Writer
 

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vectis_sqlite._faults import explain, foreign_file, newer_file
+from vectis_sqlite._headers import Connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["OFFSET_BITS", "RECORD_BYTES", "SIZE", "Database"]
 
 APPLICATION_ID = 0x56637473  # "Vcts"
-VERSION = 2
+VERSION = 3
 OFFSET_BITS = 40
 CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 4_000  # 16 MB: each checkpoint waits for the disk twice
+
+LAYOUTS = """
+CREATE TABLE layouts (
+    id INTEGER PRIMARY KEY,
+    text BLOB NOT NULL UNIQUE  -- JSON: the names of headers; for each its bytes, or the value
+)
+"""
+
+RECORDS = f"""
+CREATE VIEW records AS
+    SELECT topics.name AS topic, partitions.number AS "partition",
+        log.place & {(1 << OFFSET_BITS) - 1} AS "offset",
+        log.key, log.value, CAST(layouts.text AS TEXT) AS layout, log.headers, log.timestamp
+    FROM log
+    JOIN partitions ON partitions.id = log.place >> {OFFSET_BITS}
+    JOIN topics ON topics.id = partitions.topic
+    LEFT JOIN layouts
+        ON layouts.id = CAST(substr(log.headers, 1, instr(log.headers, x'0a') - 1) AS INTEGER)
+"""
 
 SCHEMA = f"""
 CREATE TABLE topics (
@@ -44,16 +64,11 @@ CREATE TABLE log (
     place INTEGER PRIMARY KEY,  -- partitions.id << {OFFSET_BITS} | offset
     key BLOB,
     value BLOB,
-    headers BLOB NOT NULL,  -- a line of JSON with the names and the lengths, then the values
+    headers BLOB NOT NULL,  -- a line with the layout or its number, then the values
     timestamp INTEGER NOT NULL
 );
-CREATE VIEW records AS
-    SELECT topics.name AS topic, partitions.number AS "partition",
-        log.place & {(1 << OFFSET_BITS) - 1} AS "offset",
-        log.key, log.value, log.headers, log.timestamp
-    FROM log
-    JOIN partitions ON partitions.id = log.place >> {OFFSET_BITS}
-    JOIN topics ON topics.id = partitions.topic;
+{LAYOUTS};
+{RECORDS};
 CREATE TABLE groups (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -84,17 +99,7 @@ RECORD_BYTES = 32
 
 SIZE = f"{RECORD_BYTES} + length(headers) + ifnull(length(key), 0) + ifnull(length(value), 0)"
 
-MIGRATIONS = {
-    1: f"""
-ALTER TABLE members ADD COLUMN bell TEXT;
-ALTER TABLE partitions ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
-UPDATE partitions SET bytes = (
-    SELECT ifnull(sum({SIZE}), 0) FROM log
-    WHERE place BETWEEN partitions.id << {OFFSET_BITS}
-        AND (partitions.id << {OFFSET_BITS}) + {(1 << OFFSET_BITS) - 1}
-);
-""",
-}
+MIGRATIONS = {2: f"{LAYOUTS};\nDROP VIEW records;\n{RECORDS}"}
 """What leads from a version of the schema to the next one."""
 
 
@@ -111,11 +116,11 @@ class Database:
         self.path = path
         self._settings = settings
         self._query_only = query_only
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """The open connection; opened anew when somebody replaced the file.
 
         Raises:
@@ -144,12 +149,13 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         mode = "rw" if self._query_only else "rwc"
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
             isolation_level=None,
+            factory=Connection,
             timeout=self._settings.busy_timeout,
         )
         try:

@@ -19,8 +19,8 @@ from vectis_sqlite._news import topics_read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from sqlite3 import Connection
 
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite._records import Topics
 
 __all__ = [

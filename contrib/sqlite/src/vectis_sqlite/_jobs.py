@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis_sqlite._faults import Fault
+from vectis_sqlite._headers import Connection
 from vectis_sqlite._records import Row, Topics
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Receipt
 
-__all__ = ["Answer", "Job", "Work", "answers_of", "resolve"]
+__all__ = ["Job", "Work", "answers_of", "resolve"]
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection, Topics], T]
+Work = Callable[[Connection, Topics], T]
 """Something to do within a transaction; what it returns is the answer, once it is committed."""
 
 
@@ -58,7 +58,7 @@ class Job:
 def answers_of(
     jobs: Sequence[Job],
     receipts: Sequence[Receipt],
-    connection: sqlite3.Connection,
+    connection: Connection,
     topics: Topics,
 ) -> list[Any]:
     """Return each job's answer, doing its work where it is work.
@@ -72,41 +72,44 @@ def answers_of(
     answers: list[Any] = []
     at = 0
     for job in jobs:
-        if job.work is not None:
-            answers.append(job.work(connection, topics))
-        elif job.single:
+        if job.single:
             answers.append(receipts[at])
             at += 1
+        elif job.work is not None:
+            answers.append(job.work(connection, topics))
         else:
             answers.append(receipts[at : at + len(job.rows)])
             at += len(job.rows)
     return answers
 
 
-Answer = tuple[Job, Any, BaseException | None]
+def resolve(jobs: Sequence[Job], answers: Sequence[Any], *, failed: bool = False) -> None:
+    """Answer everybody, with one wake-up for each event loop.
 
-
-def resolve(answers: Sequence[Answer]) -> None:
-    """Answer everybody, with one wake-up for each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        future = answer[0].future
+    Args:
+        jobs: Who asked.
+        answers: What each gets; an exception each when they `failed`.
+        failed: Whether they did.
+    """
+    by_loop: dict[Any, list[tuple[Any, Any]]] = defaultdict(list)
+    for job, answer in zip(jobs, answers, strict=True):
+        future = job.future
         if isinstance(future, Future):
-            _settle([answer])
+            _settle([(future, answer)], failed)
         else:
-            by_loop[future.get_loop()].append(answer)
+            by_loop[future.get_loop()].append((future, answer))
     for loop, theirs in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_settle, theirs)
+            loop.call_soon_threadsafe(_settle, theirs, failed)
         except RuntimeError:  # the loop has closed meanwhile: nobody waits there any more
             continue
 
 
-def _settle(answers: Sequence[Answer]) -> None:
-    for job, answer, error in answers:
-        if job.future.done():  # cancelled meanwhile
+def _settle(answers: Sequence[tuple[Any, Any]], failed: bool) -> None:
+    for future, answer in answers:
+        if future.done():  # cancelled meanwhile
             continue
-        if error is None:
-            job.future.set_result(answer)
+        if failed:
+            future.set_exception(answer)
         else:
-            job.future.set_exception(error)
+            future.set_result(answer)

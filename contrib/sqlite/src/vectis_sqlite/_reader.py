@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Delivery, TopicPartition
     from vectis_sqlite._doorbell import Doorbell
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite._records import Topics
     from vectis_sqlite._writer import Writer
 
@@ -96,11 +97,9 @@ class Reader:
         self._process = os.getpid()
         self._watch = Watch(doorbell)
         self._checked: set[int] = set()
-        self._checked_in: sqlite3.Connection | None = None
+        self._checked_in: Connection | None = None
         self._fetch: Fetch | None = None
-        self._calls: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = (
-            deque()
-        )
+        self._calls: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
         self._renewal: Future[Standing] | None = None
         self._renew_at = time.monotonic() + who.lease / 3
         self._lock = threading.Lock()
@@ -126,7 +125,7 @@ class Reader:
         finally:
             self._fetch = None
 
-    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(self, work: Callable[[Connection], T]) -> T:
         """Run something that reads in the thread."""
         self.check()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -219,7 +218,7 @@ class Reader:
 
     def _take_part(
         self, release: Collection[Lease] = ()
-    ) -> Callable[[sqlite3.Connection, Topics], Standing]:
+    ) -> Callable[[Connection, Topics], Standing]:
         member = self.standing.member
         return lambda connection, topics: take_part(
             connection,
@@ -231,14 +230,14 @@ class Reader:
             release=release,
         )
 
-    def _answer_calls(self, connection: sqlite3.Connection) -> None:
+    def _answer_calls(self, connection: Connection) -> None:
         while self._calls:
             work, future = self._calls[0]
             answer = work(connection)
             self._calls.popleft()
             _tell(future, answer, None)
 
-    def _answer_fetch(self, connection: sqlite3.Connection) -> bool:
+    def _answer_fetch(self, connection: Connection) -> bool:
         """Answer the waiting fetch if there is something to say, and tell whether there was."""
         request = self._waiting
         if request is None:
@@ -264,7 +263,7 @@ class Reader:
             return _finish(request, answer)
         return False
 
-    def _in_range(self, connection: sqlite3.Connection, id: int, wanted: int) -> int:
+    def _in_range(self, connection: Connection, id: int, wanted: int) -> int:
         """Return the offset to read from: the wanted one, unless the partition does not have it.
 
         Looked at once: afterwards only retention can change it, and the next record shows that.
@@ -284,7 +283,7 @@ class Reader:
         done = request is None or request.answered or request.future.done()
         return None if done else request
 
-    def _sleep(self, connection: sqlite3.Connection) -> None:
+    def _sleep(self, connection: Connection) -> None:
         """Sleep until the next thing that has to be done."""
         if self._renewal is not None and self._renewal.done():
             return

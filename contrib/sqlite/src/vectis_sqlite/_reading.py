@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vectis.core.transport import Assigned
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite.settings import SqliteSettings
 
 __all__ = ["SqliteReader"]
@@ -211,11 +212,11 @@ class SqliteReader:
                 return
 
     async def _measured(
-        self, measure: Callable[[sqlite3.Connection, int, int], int]
+        self, measure: Callable[[Connection, int, int], int]
     ) -> dict[TopicPartition, int]:
         positions = dict(self._positions)
 
-        def work(connection: sqlite3.Connection) -> dict[TopicPartition, int]:
+        def work(connection: Connection) -> dict[TopicPartition, int]:
             ids = _partitions(connection, {where.topic for where in positions})
             return {
                 where: measure(connection, ids[where], position)
@@ -226,14 +227,14 @@ class SqliteReader:
         self._check()
         return {**dict.fromkeys(positions, 0), **(await self._in_thread(work) or {})}
 
-    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    async def _in_thread(self, work: Callable[[Connection], T]) -> T | None:
         """Run something that reads in the thread; None when there is no file yet."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._with_connection, work)
 
     # ------------------------------------------------------------ in the thread
 
-    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _with_connection(self, work: Callable[[Connection], T]) -> T | None:
         if not self._path.exists() and self._path.parent.is_dir():
             return None  # nothing was ever published
         phase = "open"
@@ -253,13 +254,13 @@ class SqliteReader:
 
 
 def _others(
-    topics: Sequence[str], known: frozenset[TopicPartition], connection: sqlite3.Connection
+    topics: Sequence[str], known: frozenset[TopicPartition], connection: Connection
 ) -> frozenset[TopicPartition]:
     return frozenset(_partitions(connection, topics).keys() - known)
 
 
 def _look(
-    wanted: Mapping[TopicPartition, int], max_records: int, connection: sqlite3.Connection
+    wanted: Mapping[TopicPartition, int], max_records: int, connection: Connection
 ) -> list[_Found]:
     ids = _partitions(connection, {where.topic for where in wanted})
     answer: list[_Found] = []
@@ -283,7 +284,7 @@ def _look(
 
 
 def _partitions(
-    connection: sqlite3.Connection, topics: Sequence[str] | set[str]
+    connection: Connection, topics: Sequence[str] | set[str]
 ) -> dict[TopicPartition, int]:
     # One by one: SQLite bounds the variables of a statement, and there are few topics.
     return {
@@ -297,6 +298,6 @@ def _partitions(
     }
 
 
-def _version(connection: sqlite3.Connection) -> tuple[int, int]:
+def _version(connection: Connection) -> tuple[int, int]:
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return id(connection), version

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from itertools import count
-from struct import Struct
-from typing import TYPE_CHECKING
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from vectis.core.exceptions import PublishError
-from vectis.core.message import Delivery, Headers, Message, Receipt, TopicPartition
+from vectis.core.message import Delivery, Message, Receipt, TopicPartition
 from vectis.core.partition import partition_of
 from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
+from vectis_sqlite._headers import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from sqlite3 import Connection
+    from collections.abc import Iterable, Sequence
+
+    from vectis_sqlite._headers import Connection
 
 __all__ = [
     "FETCH_BYTES",
@@ -38,8 +37,9 @@ FETCH_BYTES = 8 * 1024 * 1024
 LARGEST = 900_000_000  # bytes; SQLite refuses a row over 1,000,000,000
 
 # A plain tuple: a class of its own costs four times as much, and there is one a message.
-Row = tuple[str, bytes | None, bytes | None, bytes, int]
-"""A message in the form that is stored: topic, key, value, packed headers, and their bytes."""
+Row = tuple[str, bytes | None, bytes | None, bytes, bytes, int]
+"""A message in the form that is stored: topic, key, value, the layout of the headers, their own
+values, and what it takes, in bytes."""
 
 
 def row_of(message: Message) -> Row:
@@ -61,50 +61,17 @@ def row_of(message: Message) -> Row:
             raise _refused(message, f"the value must be bytes or None, not {type(value).__name__}")
         size += len(value)
     try:
-        headers = _pack(message.headers)
+        layout, own = pack(message.headers)
     except (TypeError, ValueError, AttributeError) as error:
         raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
-    size += len(headers)
-    if size > LARGEST:
+    size += len(own)
+    if size + len(layout) > LARGEST:
         raise _refused(message, f"{message.size:,} bytes are more than a SQLite row can hold")
-    return message.topic, key, value, headers, size
+    return message.topic, key, value, layout, own, size
 
 
 def _refused(message: Message, why: str) -> PublishError:
     return PublishError(f"message for topic {message.topic!r}: {why}", fate="rejected")
-
-
-# Most messages of a topic look alike, so the line about their headers is made and read once: JSON
-# for each of them costs more than storing it.
-_ALIKE = 1024
-
-
-def _pack(headers: Headers) -> bytes:
-    """Return names and lengths as one line of JSON, followed by the bytes of all values."""
-    if not headers:
-        return b""
-    names, values = zip(*headers, strict=True)
-    return _line(names, tuple(map(len, values))) + b"".join(values)
-
-
-@lru_cache(maxsize=_ALIKE)
-def _line(names: tuple[str, ...], lengths: tuple[int, ...]) -> bytes:
-    "".join(names)  # a name that is no string would come back as something else
-    return orjson.dumps((names, lengths)) + b"\n"
-
-
-def _unpack(packed: bytes) -> Headers:
-    if not packed:
-        return ()
-    values = packed.index(b"\n") + 1
-    names, split = _layout(packed[:values])
-    return tuple(zip(names, split(packed, values), strict=True))
-
-
-@lru_cache(maxsize=_ALIKE)
-def _layout(line: bytes) -> tuple[list[str], Callable[[bytes, int], tuple[bytes, ...]]]:
-    names, lengths = orjson.loads(line)
-    return names, Struct("".join([f"{length}s" for length in lengths])).unpack_from
 
 
 class Topics:
@@ -170,30 +137,54 @@ def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[
     now = time.time_ns() // 1_000_000
     ends = topics.ends(connection)
     grown: dict[int, int] = {}
-    records = []
+    fields: list[Any] = []
     receipts = []
     last = ""
     ids: list[int] = []
-    for topic, key, value, headers, size in rows:
+    for topic, key, value, layout, own, size in rows:
         if topic != last:  # most rows of a batch have the topic of the one before
             last, ids = topic, topics.ids(connection, topic)
         number = topics.turn() % len(ids) if key is None else partition_of(key, len(ids))
         partition = ids[number]
+        head = connection.head(layout)
         if partition in grown:
-            grown[partition] += size
+            grown[partition] += size + len(head)
             offset = ends[partition]
         else:
-            grown[partition] = size
+            grown[partition] = size + len(head)
             offset = ends[partition] if partition in ends else end_offset(connection, partition)
         ends[partition] = offset + 1
-        records.append((partition << OFFSET_BITS | offset, key, value, headers, now))
+        fields += partition << OFFSET_BITS | offset, key, value, head + own, now
         receipts.append(Receipt(topic, number, offset, "", "sqlite"))
-    connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", records)
+    _insert(connection, fields)
     connection.executemany(
         "UPDATE partitions SET next_offset = ?, bytes = bytes + ? WHERE id = ?",
         [(ends[partition], size, partition) for partition, size in grown.items()],
     )
     return receipts
+
+
+_COLUMNS = 5
+_AT_ONCE = 128  # records of one statement; SQLite takes 32,766 values at least
+
+
+def _insert(connection: Connection, fields: Sequence[Any]) -> None:
+    """Store records given as the values of all their columns, one after another.
+
+    Many in a statement: the interpreter is let go with each, and while the event loop works it
+    takes milliseconds to get it back.
+    """
+    at, count = 0, _AT_ONCE
+    while at < len(fields):
+        while at + _COLUMNS * count > len(fields):
+            count //= 2  # few sizes, so that the connection remembers their statements
+        connection.execute(_insertion(count), fields[at : at + _COLUMNS * count])
+        at += _COLUMNS * count
+
+
+@lru_cache(maxsize=32)
+def _insertion(count: int) -> str:
+    return f"INSERT INTO log VALUES {', '.join(['(?, ?, ?, ?, ?)'] * count)}"
 
 
 def read(
@@ -214,11 +205,12 @@ def read(
         (first + offset, first + (1 << OFFSET_BITS) - 1, limit),
     )
     try:
-        for place, key, value, headers, timestamp in cursor:
+        for place, key, value, packed, timestamp in cursor:
+            headers = unpack(connection, packed)
             deliveries.append(
-                Delivery(topic, number, place - first, key, value, _unpack(headers), timestamp)
+                Delivery(topic, number, place - first, key, value, headers, timestamp)
             )
-            taken += len(headers) + len(key or b"") + len(value or b"")
+            taken += len(packed) + len(key or b"") + len(value or b"")
             if taken >= size:
                 break
     finally:

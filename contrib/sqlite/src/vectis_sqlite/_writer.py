@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vectis.core.message import Receipt
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite._watch import Watch
     from vectis_sqlite.settings import SqliteSettings
 
@@ -141,7 +142,7 @@ class Writer:
             with suppress(IndexError):  # the other one of the two that call this was faster
                 job = self._queue.popleft()
                 late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
-                resolve([(job, None, job.failure(late))])
+                resolve([job], [job.failure(late)], failed=True)
 
     def _take(self) -> list[Job]:
         """Return the next jobs that go into one transaction."""
@@ -152,7 +153,7 @@ class Writer:
             jobs.append(job)
             rows += len(job.rows)
             for row in job.rows:
-                size += row[4]
+                size += row[-1]
         return jobs
 
     def _write(self, database: Database, jobs: Sequence[Job]) -> None:
@@ -160,13 +161,13 @@ class Writer:
             answers, bells = self._transact(database, jobs)
         except Exception as error:
             if isinstance(error, Fault) or len(jobs) == 1:
-                resolve([(job, None, job.failure(error)) for job in jobs])
+                resolve(jobs, [job.failure(error) for job in jobs], failed=True)
             else:  # one of them is at fault, and only that one shall fail
                 for job in jobs:
                     self._write(database, [job])
             return
         self._tell(bells)  # first: those who are answered want the interpreter for themselves
-        resolve([(job, answer, None) for job, answer in zip(jobs, answers, strict=True)])
+        resolve(jobs, answers)
         self._upkeep.wrote(rows=any(job.rows for job in jobs))
 
     def _tell(self, bells: set[str] | None) -> None:
@@ -211,7 +212,7 @@ class Writer:
             raise
         return answers, bells
 
-    def _undo(self, database: Database, connection: sqlite3.Connection, *, waits: bool) -> None:
+    def _undo(self, database: Database, connection: Connection, *, waits: bool) -> None:
         """Roll back, and open the file anew next time: it may be another one by then."""
         self._topics = Topics(self.settings.partitions)
         try:

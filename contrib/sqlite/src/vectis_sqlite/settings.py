@@ -35,8 +35,9 @@ class SqliteSettings:
         lease: How long the partitions of a member that died stay its own, in seconds.
         retention_age: How long records are kept, in seconds. None keeps them for ever.
         retention_bytes: How much of each topic is kept at least, in bytes of keys, values and
-            headers plus 32 a record; the oldest beyond it go. None keeps everything. Like a
-            broker's, retention waits for no group: one that is further behind reports the gap.
+            headers as they are stored plus 32 a record; the oldest beyond it go. None keeps
+            everything. Like a broker's, retention waits for no group: one that is further behind
+            reports the gap.
 
     Example:
         >>> from vectis_sqlite import SqliteSettings

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Message, Receipt
     from vectis.core.transport import Consumer
+    from vectis_sqlite._headers import Connection
     from vectis_sqlite.settings import SqliteSettings
 
 __all__ = ["SqliteTransport"]
@@ -190,7 +191,7 @@ async def _collect(chunks: Sequence[_Chunk]) -> list[Receipt | BaseException]:
     return answers
 
 
-def _describe(connection: sqlite3.Connection) -> list[TopicState]:
+def _describe(connection: Connection) -> list[TopicState]:
     committed: dict[int, dict[str, int]] = {}
     for id, group, offset in connection.execute(
         "SELECT leases.partition_id, groups.name, leases.committed FROM leases "

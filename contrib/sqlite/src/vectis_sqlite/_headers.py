@@ -1,0 +1,127 @@
+"""How headers are stored: what the messages of a producer have in common stands in the file once.
+
+A record's headers are a head, a newline, and the bytes of the values. The head is a layout, one
+line of JSON with the names and, for each, the number of bytes or the value itself; or, for all but
+a file's first few thousand layouts, which are kept in a table of their own, the layout's number.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from struct import Struct
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vectis.core.message import Headers
+
+__all__ = ["Connection", "pack", "unpack"]
+
+STATED = frozenset({"ce_specversion", "ce_source", "ce_type", "content-type", "ce_dataschema"})
+"""Headers whose values thousands of messages share; in front, they become part of the layout."""
+
+LONGEST = 1_000  # bytes of such values together
+MOST = 4_096  # layouts that a file keeps: producers could invent new names for ever
+
+_ALIKE = 1_024  # layouts remembered in memory; JSON for each message costs more than storing it
+
+_Split = tuple["Headers", list[str], "Callable[[bytes, int], tuple[bytes, ...]]"]
+"""The headers that a layout states, the names of the others, and what takes their values apart."""
+
+
+class Connection(sqlite3.Connection):
+    """A connection to the file, with the layouts that were met through it.
+
+    What a transaction added and rolled back must not stay here: open the file anew then.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # what sqlite3.connect was given
+        self._heads: dict[bytes, bytes] = {b"": b""}
+        self._splits: dict[bytes, _Split] = {}
+
+    def head(self, layout: bytes) -> bytes:
+        """Return what a record with this layout begins with; within a writing transaction."""
+        head = self._heads.get(layout)
+        if head is None:
+            if len(self._heads) > 2 * MOST:
+                self._heads.clear()
+            head = self._heads[layout] = self._find_or_make(layout) + b"\n"
+        return head
+
+    def split(self, head: bytes) -> _Split:
+        """Return how the values behind a head are taken apart."""
+        if head.startswith(b"["):
+            return _parsed(head)
+        split = self._splits.get(head)
+        if split is None:
+            row = self.execute("SELECT text FROM layouts WHERE id = ?", (head.decode(),)).fetchone()
+            if row is None:
+                raise sqlite3.DatabaseError("a record has headers of a layout that is not there")
+            split = self._splits[head] = _parsed(*row)
+        return split
+
+    def _find_or_make(self, layout: bytes) -> bytes:
+        self.execute(
+            "INSERT INTO layouts (text) SELECT ? WHERE (SELECT count(*) FROM layouts) < ? "
+            "ON CONFLICT DO NOTHING",
+            (layout, MOST),
+        )
+        row = self.execute("SELECT id FROM layouts WHERE text = ?", (layout,)).fetchone()
+        return layout if row is None else b"%d" % row
+
+
+def pack(headers: Headers) -> tuple[bytes, bytes]:
+    """Return the layout of headers, empty for none, and the bytes of the values it leaves out.
+
+    Raises:
+        TypeError, ValueError, AttributeError: They are no pairs of a name and bytes.
+    """
+    if not headers:
+        return b"", b""
+    names, values = zip(*headers, strict=True)
+    stated = _stated(names)
+    lengths = tuple(map(len, values))
+    if sum(lengths[:stated]) > LONGEST:
+        stated = 0
+    own = values[stated:]
+    return _layout(names, values[:stated], lengths[stated:]), b"".join(own)
+
+
+def unpack(connection: Connection, packed: bytes) -> Headers:
+    """Return the headers of a record."""
+    if not packed:
+        return ()
+    end = packed.index(b"\n")
+    stated, names, split = connection.split(packed[:end])
+    return stated + tuple(zip(names, split(packed, end + 1), strict=True))
+
+
+@lru_cache(maxsize=_ALIKE)
+def _stated(names: tuple[str, ...]) -> int:
+    """Return how many headers in front belong into the layout."""
+    "".join(names)  # a name that is no string would come back as something else
+    count = 0
+    while count < len(names) and names[count] in STATED:
+        count += 1
+    return count
+
+
+@lru_cache(maxsize=_ALIKE)
+def _layout(names: tuple[str, ...], stated: tuple[bytes, ...], lengths: tuple[int, ...]) -> bytes:
+    # Latin-1 stands for any bytes, and for those of a usual value as they are.
+    return orjson.dumps((names, (*(value.decode("latin-1") for value in stated), *lengths)))
+
+
+@lru_cache(maxsize=_ALIKE)
+def _parsed(layout: bytes) -> _Split:
+    names, parts = orjson.loads(layout)
+    values = [part.encode("latin-1") for part in parts if isinstance(part, str)]
+    count = len(values)
+    lengths = "".join([f"{length}s" for length in parts[count:]])
+    stated = tuple(zip(names, values, strict=False))
+    return stated, names[count:], Struct(lengths).unpack_from
