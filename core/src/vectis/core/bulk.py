@@ -56,7 +56,7 @@ async def publish_many(
 
 
 def _write(publication: Publication, topic: str, given: Mapping[str, Any], time: bytes) -> Outgoing:
-    if not isinstance(given, Mapping):
+    if given.__class__ is not dict and not isinstance(given, Mapping):
         raise TypeError(
             "publish_many takes a list of mappings with event_type and payload; "
             f"one element is a {type(given).__name__}"

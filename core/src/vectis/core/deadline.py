@@ -10,8 +10,6 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -20,14 +18,17 @@ __all__ = ["Deadline"]
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
 class _Wait:
     """A task that waits: what others asked of it before, until when, and what was asked here."""
 
-    task: asyncio.Task[Any]
-    cancelling: int
-    due: float
-    cancels: int = 0
+    # By hand, since one is made for every message.
+    __slots__ = ("cancelling", "cancels", "due", "task")
+
+    def __init__(self, task: asyncio.Task[Any], due: float) -> None:
+        self.task = task
+        self.cancelling = task.cancelling()
+        self.due = due
+        self.cancels = 0
 
     def cancel(self) -> None:
         self.cancels += 1
@@ -70,13 +71,14 @@ class Deadline:
             TimeoutError: It did not come in time.
             RuntimeError: This is not called from a task.
         """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a wait with a deadline needs a task, to cancel it")
         waits = self._waits.get(loop)
         if waits is None:
             waits = self._watch(loop)
-        wait = _Wait(task, task.cancelling(), loop.time() + self._seconds)
+        wait = _Wait(task, loop.time() + self._seconds)
         waits[wait] = None
         try:
             return await answer
@@ -86,8 +88,9 @@ class Deadline:
             raise
         finally:
             del waits[wait]
-            for _ in range(wait.cancels):
-                task.uncancel()
+            if wait.cancels:
+                for _ in range(wait.cancels):
+                    task.uncancel()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> dict[_Wait, None]:
         for other in list(self._waits):

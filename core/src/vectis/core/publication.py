@@ -187,7 +187,7 @@ class Publication:
             calls = [self.carry(message, event_id, key) for message, event_id, key in written]
             return await asyncio.gather(*calls, return_exceptions=True)
         try:
-            answers = await self._deadline.within(send_many([message for message, *_ in written]))
+            answers = await self._deadline.within(send_many([message for message, _, _ in written]))
         except Exception as error:
             failure = self._failed(error, topic)
             if failure is not error:
@@ -198,9 +198,8 @@ class Publication:
         for answer, (_, event_id, _) in zip(answers, written, strict=True):
             if isinstance(answer, Receipt):
                 receipts += 1
-                results.append(
-                    Receipt(answer.topic, answer.partition, answer.offset, event_id, plugin)
-                )
+                answer.event_id, answer.transport = event_id, plugin
+                results.append(answer)
             else:
                 results.append(self._failed(answer, topic))
         self.counts["acknowledged"] += receipts
@@ -241,17 +240,15 @@ class Publication:
 
     async def _send(self, offer: Offer, message: Message, event_id: str) -> Receipt:
         try:
-            receipt = await self._deadline.within(offer.carrier.send(message))
+            receipt: Receipt = await self._deadline.within(offer.carrier.send(message))
         except Exception as error:
             failure = self._failed(error, message.topic)
             if failure is error:
                 raise
             raise failure from error
-        return self._acknowledged(receipt, event_id, offer.plugin)
-
-    def _acknowledged(self, receipt: Receipt, event_id: str, plugin: str) -> Receipt:
         self.counts["acknowledged"] += 1
-        return Receipt(receipt.topic, receipt.partition, receipt.offset, event_id, plugin)
+        receipt.event_id, receipt.transport = event_id, offer.plugin
+        return receipt
 
     def _failed(self, error: BaseException, topic: str) -> BaseException:
         self.counts["failed"] += 1

@@ -56,12 +56,13 @@ class Carrier:
     Args:
         send: For a `process` route takes an `Event`, and from the hub also the `Outcome` to fill
             in when hooks look at it, and returns an awaitable `Outcome`; for a `service` route
-            takes a `Message` and returns an awaitable `Receipt`. The hub keeps it per route and
-            calls nothing else in between.
+            takes a `Message` and returns an awaitable `Receipt`, a new one each time: the hub
+            fills in `event_id` and `transport`. The hub keeps it per route and calls nothing else
+            in between.
         plan: The subscriptions that `send` would run, in order; empty for a `service` route.
             Called by `explain`, never on the hot path.
         send_many: For a `service` route: takes messages, returns one receipt or error for each,
-            in the order given. None when `send` in a loop is just as good.
+            in the order given; receipts are new ones. None when `send` in a loop is just as good.
         close: For a `service` route: flushes and closes the producer of the running loop, bounded
             in time. Called by `shutdown_producer()`, any number of times; a `send` opens anew.
         describe: One line for `explain` and `doctor`, such as `SQLite file events.db`. No secrets.
