@@ -32,9 +32,13 @@ def vectis_settings() -> type:
 
 @hookimpl
 def vectis_unavailable(hub: Hub) -> str | None:
-    """Say that there is no file yet."""
-    if _settings(hub).path is not None:
-        return None
+    """Say that no file is configured, or what is wrong with it."""
+    settings = _settings(hub)
+    file = settings.file(hub.config.path)
+    if file is not None:
+        from vectis_sqlite._inspection import problem_with
+
+        return problem_with(file, settings)
     return 'no file is configured: set [sqlite] path = "events.db" or VECTIS_SQLITE_PATH'
 
 

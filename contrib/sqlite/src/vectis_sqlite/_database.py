@@ -159,7 +159,9 @@ class Database:
             timeout=self._settings.busy_timeout,
         )
         try:
+            connection.execute("BEGIN")  # one moment for all it looks at: others may make it now
             version = self._check(connection)
+            connection.execute("COMMIT")
             if self._query_only:
                 connection.execute("PRAGMA query_only = ON")
             else:
@@ -170,7 +172,7 @@ class Database:
         return connection
 
     def _check(self, connection: sqlite3.Connection) -> int:
-        """Return the version of the schema, 0 for a new file, having changed nothing."""
+        """Return the version of the schema, 0 for a new file; within a transaction."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

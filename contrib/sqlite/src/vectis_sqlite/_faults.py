@@ -10,7 +10,7 @@ from vectis.core.exceptions import PublishError, TransportError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Fault", "explain", "foreign_file", "newer_file"]
+__all__ = ["Fault", "cause_of", "explain", "foreign_file", "newer_file"]
 
 
 class Fault(TransportError):
@@ -67,6 +67,11 @@ def _cause(primary: int, error: sqlite3.Error, path: Path, busy_timeout: float) 
             "Look for a backup or a database browser that keeps a transaction open, "
             "or raise [sqlite] busy_timeout."
         )
+    return cause_of(primary, path) or f"{error}."
+
+
+def cause_of(primary: int, path: Path) -> str:
+    """Return what an error code of SQLite means for the file, and what to do; empty if unknown."""
     if primary == sqlite3.SQLITE_CANTOPEN:
         if not path.parent.is_dir():
             return f"the folder {path.parent} does not exist. Make it, or change [sqlite] path."
@@ -78,7 +83,7 @@ def _cause(primary: int, error: sqlite3.Error, path: Path, busy_timeout: float) 
             "it is read-only. This user must be able to write the file, its folder, "
             "and the files beside it that end in -wal and -shm."
         )
-    return _CAUSES.get(primary, f"{error}.")
+    return _CAUSES.get(primary, "")
 
 
 _CAUSES = {

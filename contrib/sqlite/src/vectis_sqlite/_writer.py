@@ -58,6 +58,7 @@ class Writer:
         self._wake = threading.Event()
         self._stopping = False
         self._stopped: Future[None] = Future()
+        self._ended = False  # what `_stopped.done()` says, without taking its lock
         self._topics = Topics(settings.partitions)
         self._bells = Bells()
         self._ringer = Ringer(bells_folder(path))
@@ -110,7 +111,7 @@ class Writer:
         self._queue.append(job)
         if not self._wake.is_set():
             self._wake.set()
-        if self._stopped.done():
+        if self._ended:
             self._refuse_rest()
 
     def _run(self) -> None:
@@ -126,6 +127,7 @@ class Writer:
         self._ringer.close()
         with suppress(sqlite3.Error):  # what was acknowledged is in the file or the -wal beside it
             database.close()
+        self._ended = True
         self._stopped.set_result(None)
         self._refuse_rest()
 

@@ -76,6 +76,7 @@ def vectis_unavailable(hub: Hub) -> str | None:
     """Say why this plugin cannot do its work as configured, such as `aiokafka is not installed`.
 
     None when it can. `vectis doctor` shows it, and `[plugins] require` makes it a start-up error.
+    It may look at files, and connects to nothing.
     """
 
 

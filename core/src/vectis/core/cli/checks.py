@@ -1,6 +1,7 @@
 """What `vectis doctor` checks, one function a question.
 
-Each yields what it found, with what to do about it. None of them connects anywhere.
+Each yields what it found, with what to do about it. None of them connects anywhere or stores
+anything; a transport may look at a file of its own.
 """
 
 from __future__ import annotations
@@ -197,6 +198,10 @@ def _transport(hub: Hub) -> Iterator[Check]:
     if offer is not None:
         said = f": {offer.carrier.describe}" if offer.carrier.describe else ""
         yield Check("transport", "ok", f"{offer.plugin}, {why}{said}")
+        for plugin in hub.plugins:
+            if plugin.name == offer.plugin and (problem := _reason(hub, plugin)):
+                remedy = "until then publishing and consuming fail"
+                yield Check("transport", "fail", f"{offer.plugin}: {problem}", remedy)
     elif chosen and not hub.routing.chose_a_bus:
         yield Check(
             "transport",
@@ -226,11 +231,16 @@ def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:
     if hub.hub_settings.transport not in (None, plugin.name) and not hub.routing.chose_a_bus:
         yield Check("transport", "ok", f"{plugin.name} stands back for [hub] transport")
         return
-    try:
-        reason = hub.unavailable(plugin) or _unset(plugin)
-    except Exception as error:
-        reason = f"and failed to say why: {type(error).__name__}: {error}"
+    reason = _reason(hub, plugin) or _unset(plugin)
     yield Check("transport", "ok", f"{plugin.name} declined: {reason}")
+
+
+def _reason(hub: Hub, plugin: Plugin) -> str | None:
+    """Return why a plugin cannot do its work, by its own account."""
+    try:
+        return hub.unavailable(plugin)
+    except Exception as error:
+        return f"and failed to say why: {type(error).__name__}: {error}"
 
 
 def _unset(plugin: Plugin) -> str:
