@@ -66,6 +66,7 @@ class _Amount(click.ParamType[Decimal]):
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="How many processes work; with several, --kill-worker kills one of them.",

@@ -31,6 +31,7 @@ _LAST_PORT = 65_535
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Run this many workers, each a process of its own; default: [consumer] processes.",
 )
 @click.option(
