@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 # Whoever runs the tests in the background may ignore SIGINT, and processes inherit that: those
 # that the tests start would then not hear of a Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On a slow machine an example may take any time. The suite tries the same examples every time, so
+# that it fails because of a change; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("suite")
 
 
 def evaluate(example: Example) -> None:

@@ -233,7 +233,7 @@ class Subscriptions(RuleBasedStateMachine):
 
 
 TestSubscriptions = Subscriptions.TestCase
-TestSubscriptions.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+TestSubscriptions.settings = settings(max_examples=50, stateful_step_count=20)
 
 
 def test_a_handler_subscribed_while_other_threads_emit_is_missed_by_no_later_emit() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vectis.core import Event, Hub
@@ -34,7 +34,6 @@ def emit(hub: Hub, event_type: str) -> Outcome:
     return asyncio.run(main())
 
 
-@settings(deadline=None)  # no timed tests
 @given(subscriptions, st.sampled_from(TYPES), st.data())
 def test_matching_handlers_run_by_priority_and_ties_in_the_order_they_subscribed(
     wanted: list[tuple[str, int, bool]], event_type: str, data: st.DataObject

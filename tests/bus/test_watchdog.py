@@ -80,7 +80,7 @@ def test_a_handler_over_the_budget_is_named_and_told_where_longer_work_belongs(
 ) -> None:
     hub.subscribe("a", over_the_budget)
     emit(hub, "a")
-    (message,) = records.messages
+    (message,) = records.about(" took ")  # a machine that stalls may look like a blocked loop
     assert "handler app:over_the_budget on a took " in message
     assert "over the budget of 20 ms" in message
     assert "longer work belongs in a consumer (@on_event) or a workflow" in message
@@ -94,7 +94,7 @@ def test_the_right_one_of_several_is_named(hub: Hub, records: Records) -> None:
     for handler in (before, before, over_the_budget, after, before):
         hub.subscribe("a", handler)
     emit(hub, "a")
-    assert len(records.about("app:over_the_budget")) == len(records.messages) == 1
+    assert len(records.about("app:over_the_budget on a took")) == len(records.about(" took ")) == 1
 
 
 def test_a_handler_that_vetoes_after_too_long_is_named_too(hub: Hub, records: Records) -> None:
@@ -117,8 +117,8 @@ def test_warnings_are_limited_for_each_handler_and_not_for_others(
     hub.subscribe("a", over_the_budget)
     hub.subscribe("b", another)
     emit(hub, "a", "a", "b", "a", "b")
-    assert len(records.about("app:over_the_budget")) == 1
-    assert len(records.about("another")) == 1
+    assert len(records.about("app:over_the_budget on a took")) == 1
+    assert len(records.about("another on b took")) == 1
 
 
 def test_a_budget_of_the_operator_holds(records: Records) -> None:

@@ -522,7 +522,7 @@ ENVELOPES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     st.none() | st.binary() | (ENVELOPES | JSON_VALUES).map(lambda v: json.dumps(v).encode()),
     st.lists(

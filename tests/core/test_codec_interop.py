@@ -9,7 +9,7 @@ from cloudevents.core.bindings import kafka
 from cloudevents.core.v1.event import CloudEvent
 from cloudevents.v1 import kafka as old_kafka
 from cloudevents.v1.http import CloudEvent as OldCloudEvent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectis.core.codec import decode, encode
@@ -73,6 +73,7 @@ def from_the_sdk(message: kafka.KafkaMessage) -> Delivery:
     return Delivery("vectis.orders", 0, 1, key, message.value, tuple(message.headers.items()))
 
 
+@settings(max_examples=40)  # the SDK takes its time over each
 @given(EVENTS, st.none() | TEXTS, st.none() | st.integers(1, 999), st.none() | TEXTS)
 def test_what_we_write_the_sdk_reads(
     event: Event, key: str | None, version: int | None, traceparent: str | None
@@ -113,6 +114,7 @@ def test_the_sdk_reads_our_tombstone() -> None:
 
 
 @pytest.mark.parametrize("mode", ["binary", "structured"])
+@settings(max_examples=40)  # the SDK takes its time over each
 @given(attributes=ATTRIBUTES, payload=st.none() | PAYLOADS)
 def test_what_the_sdk_writes_we_read(
     mode: str, attributes: dict[str, Any], payload: dict[str, Any] | None
@@ -142,6 +144,7 @@ def test_what_the_sdk_writes_we_read(
     assert {k: v for k, v in read.items() if v is not None} == attributes
 
 
+@settings(max_examples=40)  # the SDK takes its time over each
 @given(payload=PAYLOADS)
 def test_bytes_that_the_sdk_writes_as_base64_are_read_as_json(payload: dict[str, Any]) -> None:
     inner = encode(Event("a", payload), topic="t", key=None, source="s", max_bytes=CAP).value

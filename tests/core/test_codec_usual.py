@@ -52,7 +52,7 @@ TEXTS = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(
     st.lists(st.tuples(NAMES, TEXTS | st.binary(max_size=9)), max_size=6),
     st.booleans(),

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vectis.core.exceptions import SubscriptionError
@@ -31,7 +31,6 @@ def as_regex(pattern: str) -> str:
     return r"\.".join(parts)
 
 
-@settings(deadline=None)  # no timed tests
 @given(patterns, types)
 def test_a_pattern_matches_what_its_segments_say(pattern: str, event_type: str) -> None:
     assert pattern_matches(check_pattern(pattern), event_type) == bool(
@@ -39,7 +38,6 @@ def test_a_pattern_matches_what_its_segments_say(pattern: str, event_type: str) 
     )
 
 
-@settings(deadline=None)  # no timed tests
 @given(types)
 def test_every_type_matches_itself_and_the_star(event_type: str) -> None:
     assert pattern_matches(event_type, event_type)

@@ -135,7 +135,7 @@ def test_whoever_waits_as_long_as_told_is_allowed(per_minute: int, waits: list[f
             assert rate.take(now) == 0.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     most=st.integers(1, 4),
     pauses=st.lists(st.integers(0, 3), min_size=1, max_size=40),

@@ -87,10 +87,10 @@ class Scene:
 
     # ------------------------------------------------------------ processes
 
-    def worker(self, module: str = "work", *, bare: bool = False) -> Process:
+    def worker(self, module: str = "work", *options: str, bare: bool = False) -> Process:
         """Start a worker; a bare one without the recorder, and so without any hook."""
         changes = BARE if bare else {}
-        return self._start("worker", "vectis.core.events.consumer", module, **changes)
+        return self._start("worker", "vectis.core.events.consumer", module, *options, **changes)
 
     def publisher(self, file: Path) -> Process:
         """Start a publisher of the orders of a file."""
@@ -228,7 +228,10 @@ class Process:
         self.ends = name.startswith("publisher")
         self._folder = folder
         self._output = folder / f"{name}.log"
-        kept = {name: v for name, v in os.environ.items() if not name.startswith("VECTIS_")}
+        # Without the coverage of this run: it would slow down what ends with SIGKILL anyway, and
+        # other tests run the same code.
+        unwanted = ("COVERAGE", "VECTIS_")
+        kept = {name: v for name, v in os.environ.items() if not name.startswith(unwanted)}
         path = [str(folder / "site"), str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
         with self._output.open("wb") as output:
             self.popen = subprocess.Popen(

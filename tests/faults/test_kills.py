@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -60,6 +63,44 @@ def test_the_ledger_is_exact_however_often_a_worker_or_the_publisher_is_killed(
         assert not findings.problems, findings
     reckoning = reckon(orders, (), ledger.read(scene.folder / "ledger.db"))
     assert reckoning.matches, reckoning.differences[:10]
+
+
+def test_the_ledger_is_exact_however_often_members_of_a_supervised_group_are_killed(
+    scene: Scene, orders_file: Path, random: Random, full: bool
+) -> None:
+    if not full:
+        pytest.skip("in full only: a test of the demo kills one member")
+    scene.configure(sqlite=SHORT_LEASE)
+    orders = read_orders(orders_file).orders
+    traced = len(plan(orders)) * TRACED_BARE
+    # One process for the scenario: nobody can tell in a trace which of the members it was.
+    supervisor = scene.worker(HANDLERS, "--processes", "3", bare=True)
+    publisher = scene.publisher(orders_file)
+    for moment in sorted(random.uniform(0, traced) for _ in range(12)):
+        _until_due(scene, publisher, moment)
+        scene.until(lambda: _members(scene, supervisor), "for a member that lives")
+        number, pid = random.choice(sorted(_members(scene, supervisor).items()))
+        os.kill(pid, signal.SIGKILL)
+        death = f"member {number} (process {pid}) was killed by SIGKILL"
+        _until_said(scene, supervisor, death)
+    scene.until(lambda: _all_done(scene, publisher), "for the rest", patience=600)
+    scene.until(lambda: len(_members(scene, supervisor)) == 3, "for all to live again")
+    reckoning = reckon(orders, (), ledger.read(scene.folder / "ledger.db"))
+    assert reckoning.matches, reckoning.differences[:10]
+    assert supervisor.stop() == 0, supervisor.said()
+
+
+def _until_said(scene: Scene, process: Process, text: str) -> None:
+    scene.until(lambda: text in process.said(), f"for {text!r}")
+
+
+def _members(scene: Scene, supervisor: Process) -> dict[int, int]:
+    """Return the processes of the members that live, as the supervisor tells of them."""
+    told = re.findall(
+        r"member (\d+) (?:started as process |\(process )(\d+)(\))?", supervisor.said()
+    )
+    last = {int(number): (int(pid), bool(died)) for number, pid, died in told}
+    return {number: pid for number, (pid, died) in last.items() if not died}
 
 
 def _until_due(scene: Scene, publisher: Process, moment: float) -> None:

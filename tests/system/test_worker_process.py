@@ -49,6 +49,7 @@ def test_the_documents_handlers_get_what_another_process_published_in_order_per_
 
 
 def test_after_sigkill_nothing_is_lost_and_only_the_uncommitted_comes_again(place: Place) -> None:
+    place.config(lease=0.5)
     place.module(
         """
         @on_event("order.created")

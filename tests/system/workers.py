@@ -33,7 +33,7 @@ enable = ["acme", "bus", "redpanda", "sqlite"]
 
 [sqlite]
 path = "events.db"
-lease = 0.5
+lease = 5.0
 busy_timeout = 0.3
 
 [topics]
@@ -67,11 +67,18 @@ class Place:
         self.workers: list[Started] = []
         self.config()
 
-    def config(self, **consumer: Any) -> None:
-        """Write the config, with other values under `[consumer]`."""
+    def config(self, *, lease: float | None = None, **consumer: Any) -> None:
+        """Write the config, with other values under `[consumer]`.
+
+        The lease is long: a machine that stalls must not take partitions from the living. A short
+        one is for tests in which a worker dies and another one takes its partitions.
+        """
         kept = [line for line in CONFIG.splitlines() if line.partition(" ")[0] not in consumer]
         changed = [f"{key} = {value}" for key, value in consumer.items()]
-        (self.folder / "vectis.toml").write_text("\n".join([*kept, *changed]))
+        text = "\n".join([*kept, *changed])
+        if lease is not None:
+            text = text.replace("lease = 5.0", f"lease = {lease}")
+        (self.folder / "vectis.toml").write_text(text)
 
     def module(self, source: str, name: str = "shop_handlers") -> None:
         (self.folder / f"{name}.py").write_text(RECORD + dedent(source))
