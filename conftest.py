@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # Whoever runs the tests in the background may ignore SIGINT, and processes inherit that: those
 # that the tests start would then not hear of a Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The hundreds of processes that the tests start would each compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # On a slow machine an example may take any time. The suite tries the same examples every time, so
 # that it fails because of a change; `pytest --hypothesis-profile=explore` looks for new ones.
