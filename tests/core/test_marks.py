@@ -50,7 +50,7 @@ async def first(event_type, payload): ...
             "b",
             {"priority": 10, "once": False, "timeout": None, "required": False},
         ),
-        ("first", "service", "a", {"topic": "t"}),
+        ("first", "service", "a", {"topic": "t", "batch": None}),
     ]
 
 
