@@ -11,19 +11,20 @@ import attrs
 
 from vectis.core import Hub, hookimpl
 from vectis.core.exceptions import TransportError
+from vectis.core.partition import partition_of
 from vectis.core.testing import MemoryTransport
 from vectis.core.worker import Report, Worker
 from vectis.core.worker.status import WorkerStatus
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 
     from vectis.core.dead_letter import DeadLetter
     from vectis.core.message import Delivery, Message, Receipt, TopicPartition
     from vectis.core.outcome import DeliveryOutcome, HandlerFailure
     from vectis.core.subscription import Subscription
-    from vectis.core.transport import Carrier, Consumer
+    from vectis.core.transport import Assigned, Carrier, Consumer
 
 DEADLINE = 30.0
 TOPIC = "vectis.orders"
@@ -37,6 +38,9 @@ class FailingTransport(MemoryTransport):
         failing: What fails now: `fetch`, `commit`, or a topic's name for sending to it.
         calls: How often what failed was called.
         consumers: The consumers made, to be looked at.
+        commits: What was committed, commit by commit.
+        changes: What each consumer was told of partitions, as `(consumer, "revoked", partitions)`.
+            `"revoking"` and `"assigning"` are there before its callback returns.
     """
 
     def __init__(self, *, partitions: int = 1, skip_offsets: Container[int] = ()) -> None:
@@ -44,6 +48,15 @@ class FailingTransport(MemoryTransport):
         self.failing: set[str] = set()
         self.calls = 0
         self.consumers: list[Consumer] = []
+        self.commits: list[dict[TopicPartition, int]] = []
+        self.changes: list[tuple[Consumer, str, frozenset[TopicPartition]]] = []
+
+    def told(self, worker: int, what: str) -> frozenset[TopicPartition]:
+        """The partitions of which the nth worker was told this."""
+        told = [
+            ps for who, word, ps in self.changes if (who, word) == (self.consumers[worker], what)
+        ]
+        return frozenset().union(*told)
 
     def check(self, what: str) -> None:
         if what in self.failing:
@@ -62,7 +75,21 @@ class FailingTransport(MemoryTransport):
 
     def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
         consumer: Any = super().consumer(topics, group)
-        fetch, commit = consumer.fetch, consumer.commit
+        start, fetch, commit = consumer.start, consumer.fetch, consumer.commit
+
+        async def noted_start(*, on_assigned: Assigned, on_revoked: Assigned) -> None:
+            def noted(callback: Assigned, before: str, after: str) -> Assigned:
+                async def call(partitions: frozenset[TopicPartition]) -> None:
+                    self.changes.append((consumer, before, partitions))
+                    await callback(partitions)
+                    self.changes.append((consumer, after, partitions))
+
+                return call
+
+            await start(
+                on_assigned=noted(on_assigned, "assigning", "assigned"),
+                on_revoked=noted(on_revoked, "revoking", "revoked"),
+            )
 
         async def checked_fetch(*, max_records: int, timeout: float) -> list[Delivery]:
             self.check("fetch")
@@ -71,11 +98,13 @@ class FailingTransport(MemoryTransport):
 
         async def checked_commit(offsets: Mapping[TopicPartition, int]) -> None:
             self.check("commit")
+            self.commits.append(dict(offsets))
             await commit(offsets)
 
-        consumer.fetch, consumer.commit = checked_fetch, checked_commit
+        consumer.start, consumer.fetch = noted_start, checked_fetch
+        consumer.commit = checked_commit
         self.consumers.append(consumer)
-        return consumer  # type: ignore[no-any-return]  # the same object, with two methods replaced
+        return consumer  # type: ignore[no-any-return]  # the same object, with methods replaced
 
 
 @attrs.define
@@ -115,6 +144,41 @@ class Diary:
         self.letters.append(letter)
 
 
+def keys_of(partition: int, *, of: int) -> Iterator[str]:
+    """Keys whose messages go to this one of so many partitions."""
+    return (
+        key for key in map(str, range(1_000_000)) if partition_of(key.encode(), of) == partition
+    )
+
+
+class Doors:
+    """A handler that writes down what it begins and ends, and waits at doors that are closed.
+
+    Args:
+        closed: The numbers of the payloads that wait.
+    """
+
+    def __init__(self, *closed: int) -> None:
+        self.closed = {number: asyncio.Event() for number in closed}
+        self.began: list[int] = []
+        self.ended: list[int] = []
+        self.most = 0
+        self.__qualname__ = "doors"
+
+    async def __call__(self, event_type: str, payload: dict[str, Any]) -> None:
+        number = payload["n"]
+        self.began.append(number)
+        self.most = max(self.most, len(self.began) - len(self.ended))
+        if number in self.closed:
+            await self.closed[number].wait()
+        self.ended.append(number)
+
+    def open(self, *numbers: int) -> None:
+        """Open doors; all of them when none is named."""
+        for number in numbers or self.closed:
+            self.closed[number].set()
+
+
 class Shop:
     """A hub with its transport and diary; `work` runs a worker on it until a condition holds.
 
@@ -124,6 +188,7 @@ class Shop:
         handlers: The tables `[handlers]`.
         plugins: Further plugins.
         observers: Observers that are no plugins.
+        hooks: Whether the diary is a plugin; without any hook the worker takes a shorter way.
         consumer: Keys of `[consumer]`.
     """
 
@@ -135,6 +200,7 @@ class Shop:
         handlers: Mapping[str, Any] | None = None,
         plugins: Mapping[str, Any] | None = None,
         observers: Sequence[object] = (),
+        hooks: bool = True,
         transport: FailingTransport | None = None,
         **consumer: Any,
     ) -> None:
@@ -150,7 +216,7 @@ class Shop:
             plugins={
                 "memory": self.transport,
                 "bus": Bus(),
-                "diary": self.diary,
+                **({"diary": self.diary} if hooks else {}),
                 **(plugins or {}),
             },
             discover=False,
@@ -184,6 +250,17 @@ class Shop:
             worker.stop()
             self.report = await running
         return self.report
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Worker]:
+        """Run a worker meanwhile, and stop it in the end."""
+        worker = Worker(self.hub)
+        running = asyncio.ensure_future(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            self.report = await running
 
     def finished(self, count: int) -> Callable[[], bool]:
         """The condition that this many deliveries are finished."""

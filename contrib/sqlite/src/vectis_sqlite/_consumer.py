@@ -136,7 +136,9 @@ class SqliteConsumer:
         if lost:
             raise LeaseLost(
                 f"group {self._who.group!r}: {', '.join(map(str, sorted(lost)))} went to another "
-                "member, nothing was stored for it; what was not committed is delivered again there"
+                "member, nothing was stored for it; what was not committed is delivered again "
+                "there",
+                partitions=lost,
             )
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:

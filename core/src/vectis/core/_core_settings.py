@@ -61,7 +61,7 @@ class ConsumerSettings:
         order: What keeps its order: the deliveries of a key, of a partition, or nothing.
         concurrency: Handlers that run at once.
         max_in_flight: Deliveries of a partition that are held above its watermark, at most.
-        max_in_flight_bytes: Bytes of them, at most.
+        max_in_flight_bytes: Bytes of them; what the last fetch brought may go beyond.
         max_attempts: Attempts at a delivery, the first included.
         retry_initial: Seconds before the second attempt; each later wait is longer.
         retry_max: Seconds that no wait exceeds.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from vectis.core.events import Event
-    from vectis.core.message import Receipt
+    from vectis.core.message import Receipt, TopicPartition
     from vectis.core.outcome import Outcome
     from vectis.core.subscription import Subscription
 
@@ -123,7 +123,19 @@ class TransportError(VectisError):
 
 
 class LeaseLost(TransportError):
-    """A commit for a partition that this consumer no longer holds: refused, nothing was stored."""
+    """A commit for a partition that this consumer no longer holds: refused, nothing was stored.
+
+    Args:
+        message: What happened, and what becomes of what was not committed.
+        partitions: Those that were refused.
+
+    Attributes:
+        partitions: The same; the offsets of all others in that commit are stored.
+    """
+
+    def __init__(self, message: str, *, partitions: Iterable[TopicPartition] = ()) -> None:
+        super().__init__(message)
+        self.partitions = frozenset(partitions)
 
 
 class PublishError(TransportError):

@@ -114,7 +114,8 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the offsets durably before returning.
 
-        Raises `LeaseLost` when a partition is no longer held; the others' offsets are stored then.
+        Raises `LeaseLost`, which names them, when partitions are no longer held; the others'
+        offsets are stored then.
         Raises `TransportError` for a reader: there is no group to store them for.
         """
 

@@ -136,8 +136,9 @@ class GroupContract(Contract):
                 before = await member.read(40)
                 held = member.consumer.assignment()
                 self.expire(transport, member.consumer)
-                with pytest.raises(LeaseLost):
+                with pytest.raises(LeaseLost) as caught:
                     await member.consumer.commit(ends_of(before))
+                assert caught.value.partitions == ends_of(before).keys()
                 assert {await member.consumer.committed(tp) for tp in held} == {None}
                 member.deliveries.clear()  # so that it commits nothing of them when told
                 try:
@@ -177,8 +178,9 @@ class GroupContract(Contract):
                     moved = max(second.consumer.assignment() & ends.keys())
                     kept = max(first.consumer.assignment() & ends.keys())
                     before = await second.consumer.committed(moved)
-                    with pytest.raises(LeaseLost):
+                    with pytest.raises(LeaseLost) as caught:
                         await first.consumer.commit({moved: 1, kept: ends[kept]})
+                    assert caught.value.partitions == {moved}
                     assert await second.consumer.committed(moved) == before
                     assert await first.consumer.committed(kept) == ends[kept], "the others' stand"
             await close(transport, topic)

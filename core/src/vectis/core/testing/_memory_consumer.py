@@ -86,7 +86,8 @@ class MemoryConsumer:
         if lost:
             raise LeaseLost(
                 f"group {self.group!r}: {', '.join(map(str, lost))} went to another member, "
-                "nothing was stored for it; what it has not committed is delivered again there"
+                "nothing was stored for it; what it has not committed is delivered again there",
+                partitions=lost,
             )
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:

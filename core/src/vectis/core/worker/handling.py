@@ -49,6 +49,8 @@ NEVER = inf
 
 Status = Literal["handled", "skipped", "dead_lettered"]
 
+_QUIET = 60.0  # seconds after which too many dead letters are reported again
+
 _KEPT = 100  # failures kept for the outcome of one delivery; `block` may make any number
 
 
@@ -351,16 +353,18 @@ class Handling:
     async def _set_aside(self, job: Job, trouble: Trouble, letter: DeadLetter) -> float | None:
         """Write the job's letter; the seconds to wait when it cannot be written now."""
         partition = job.partition
-        wait = partition.letters.take(monotonic())
+        now = monotonic()
+        wait = partition.letters.take(now)
         if wait:
-            if not partition.quiet_until:
+            if now - partition.quiet_told >= _QUIET:
+                partition.quiet_told = now
                 logger.error(
                     "%s: too many dead letters, more than [consumer] dead_letters_per_minute: the "
                     "partition pauses, since an outage must not become a flood. The last: %s",
                     partition.where,
                     letter.error,
                 )
-            partition.quiet_until = monotonic() + wait
+            partition.quiet_until = now + wait
             return wait
         try:
             written = await letters.write(letter, self._hub)

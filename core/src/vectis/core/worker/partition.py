@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
 
-__all__ = ["EVERYTHING", "NOTHING", "Partition"]
+__all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
+
+_FETCH = 500  # deliveries asked for at once
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
+
+
+def fetch_size(settings: ConsumerSettings) -> int:
+    """Return how many deliveries to ask for at once.
+
+    All of them may be of one partition, and as many must fit into it before it is paused.
+    """
+    return min(_FETCH, max(1, settings.max_in_flight // 4))
 
 
 class Partition:
@@ -44,11 +54,15 @@ class Partition:
         self.paused = False
         self.letters = Rate(settings.dead_letters_per_minute)
         self.quiet_until = 0.0  # monotonic seconds; set while too many dead letters are written
+        self.quiet_told = -inf  # monotonic seconds, when that was reported last
+        self.received = 0  # how many deliveries
+        self.settled = 0  # how many of them the last commit was for
         self.moved = False  # whether something was finished since the last commit
         self.calm = False  # whether nothing is to be done when another job is finished
         self._by_key = settings.order == "key"
         self._lane = b"" if settings.order == "partition" else None  # of every delivery, then
         self._most = settings.max_in_flight
+        self._fetched = fetch_size(settings)
         self._most_bytes = settings.max_in_flight_bytes
 
     def receive(self, deliveries: Iterable[Delivery]) -> list[Job]:
@@ -60,12 +74,18 @@ class Partition:
         by_key, lane = self._by_key, self._lane
         jobs = [Job(delivery, self, delivery.key if by_key else lane) for delivery in deliveries]
         self.watermark.receive(jobs)
+        self.received += len(jobs)
         return self.lanes.enter(jobs)
 
     def finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
         self.watermark.finish(job)
         return self.lanes.leave(job)
+
+    @property
+    def passed(self) -> int:
+        """How many deliveries lie below the watermark."""
+        return self.received - len(self.watermark)
 
     def halt(self) -> None:
         """Let nothing begin that lies above what was begun already."""
@@ -77,11 +97,11 @@ class Partition:
 
     @property
     def full(self) -> bool:
-        """Whether as much is held as may be, in deliveries or in bytes."""
+        """Whether another fetch might bring more than may be held, or the bytes are too many."""
         if self.quiet_until:
             return True
         mark = self.watermark
-        return len(mark) >= self._most or mark.size >= self._most_bytes
+        return len(mark) + self._fetched > self._most or mark.size >= self._most_bytes
 
     @property
     def has_room(self) -> bool:

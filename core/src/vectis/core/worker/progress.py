@@ -11,7 +11,7 @@ from vectis.core.exceptions import LeaseLost, TransportError
 from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from vectis.core.message import TopicPartition
     from vectis.core.transport import Consumer
@@ -66,18 +66,19 @@ class Progress:
             self._something.clear()
             moved, self._moved = self._moved, {}
             held = self._consumer.assignment()
-            offsets = {}
+            offsets: dict[TopicPartition, int] = {}
+            passed: dict[Partition, int] = {}
             for where, partition in moved.items():
                 partition.moved = partition.calm = False
                 position = partition.watermark.position
                 if position is not None and where in held:
-                    offsets[where] = position
+                    offsets[where], passed[partition] = position, partition.passed
             if not offsets:
                 return
             try:
                 await self._consumer.commit(offsets)
             except LeaseLost as error:
-                logger.warning("%s", error)
+                logger.warning("%s%s", error, self._overlapping(error.partitions, passed))
             except BaseException as error:
                 for partition in moved.values():  # it is still to be committed
                     partition.moved = True
@@ -88,10 +89,21 @@ class Progress:
                     logger.error("progress is not committed, trying again until it is: %s", error)
                 self._report.uncommitted = one_line(str(error))
                 return
+            for partition, count in passed.items():
+                partition.settled = count
             self.committed = monotonic()
             if self._report.uncommitted:
                 logger.info("progress is committed again")
                 self._report.uncommitted = ""
+
+    def _overlapping(
+        self, lost: Collection[TopicPartition], passed: Mapping[Partition, int]
+    ) -> str:
+        """Count what was finished here when its partition was gone; return it in words."""
+        late = {p.where: count - p.settled for p, count in passed.items() if p.where in lost}
+        self._report.overlapping += sum(late.values())
+        found = ", ".join(f"{late[where]} of {where}" for where in sorted(late))
+        return f". Finished too late, perhaps there at the same time: {found}" if late else ""
 
     async def commit_at_the_end(self) -> None:
         """Commit for the last time; a transport that does not answer holds the end for 3 s."""

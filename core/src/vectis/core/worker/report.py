@@ -16,8 +16,9 @@ class Report:
         skipped: Deliveries of a type that nobody handles, or whose handlers the config disabled.
         dead_lettered: Deliveries that were set aside.
         retried: Attempts that failed and were repeated.
-        overlapping: Handlers cut off when their partition went to another member; what a plain one
-            still does in its thread may overlap with the same delivery there.
+        overlapping: Deliveries whose partition went to another member before they were finished or
+            committed: cut off, though a plain handler still runs in its thread, or finished too
+            late. The other member may have handled them at the same time.
         abandoned: Handlers cut off at the end, as `handler at topic/partition@offset`.
         uncommitted: Why the last commit failed; empty when it did not.
     """
@@ -42,7 +43,7 @@ class Report:
             f"{_counted(self.retried, 'retry', 'retries')}"
         )
         if self.overlapping:
-            counts += f", {self.overlapping} cut off with their partition"
+            counts += f", {self.overlapping} overlapping with another member"
         if self.uncommitted:
             counts += f"; progress not committed, it will come again: {self.uncommitted}"
         if self.abandoned:

@@ -145,7 +145,8 @@ class WorkerStatus:
         skipped: Deliveries that no handler wanted.
         dead_lettered: Deliveries set aside.
         retried: Attempts that failed and were repeated.
-        overlapping: Handlers cut off when their partition went to another member.
+        overlapping: Deliveries that another member may have handled at the same time, because their
+            partition went there before they were finished and committed.
         handlers: Each handler.
         loop: The event loop.
         quarantined: Broken plugins and why, by name.

@@ -14,6 +14,7 @@ from vectis.core.redact import one_line
 from vectis.core.transport import Route
 from vectis.core.worker.engine import Engine
 from vectis.core.worker.handling import Handling
+from vectis.core.worker.partition import fetch_size
 from vectis.core.worker.progress import Progress
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
@@ -34,7 +35,6 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger("vectis.worker")
 
-_FETCH = 500  # deliveries asked for at once
 _LISTEN = 0.5  # seconds that a fetch waits for the first one
 _GRACE = 1.0  # seconds for a handler that was cut off to give way
 _RECONNECT = Retry(attempts=0, initial=0.1, longest=5.0)
@@ -109,6 +109,7 @@ class Worker:
         self._watchdog = Watchdog(self._snapshots, self._vitals, self._settings.stuck_after)
         self._telling = Telling(hub, self.status, self._consumer, self._vitals)
         self._stopping = asyncio.Event()
+        self._fetch_size = fetch_size(self._settings)
         self._failed_fetches = 0
         self._random = Random()
 
@@ -230,7 +231,7 @@ class Worker:
         vitals = self._vitals
         vitals.fetch_begins(_LISTEN)
         try:
-            deliveries = await self._consumer.fetch(max_records=_FETCH, timeout=_LISTEN)
+            deliveries = await self._consumer.fetch(max_records=self._fetch_size, timeout=_LISTEN)
         except TransportError as error:
             vitals.fetch_ended(one_line(str(error)))
             self._failed_fetches += 1

@@ -1,0 +1,197 @@
+"""How much runs at once and how much is held, and that a full partition holds nothing else up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from tests.core.worker_world import DEADLINE, TOPIC, Doors, Shop, eventually, keys_of
+from vectis.core.exceptions import RetryLater
+from vectis.core.message import Message
+
+
+def test_no_more_handlers_run_at_once_than_are_allowed() -> None:
+    shop, doors = Shop(concurrency=3), Doors(*range(10))
+    shop.on("order.created", doors)
+
+    async def main() -> None:
+        for number in range(10):
+            await shop.publish(number, key=str(number))
+        async with shop.at_work() as worker:
+            await eventually(lambda: worker.status().in_flight == 10 and len(doors.began) == 3)
+            assert worker.status().running == 3
+            doors.open()
+            await eventually(lambda: len(doors.ended) == 10)
+
+    asyncio.run(main())
+    assert doors.most == 3
+
+
+def test_plain_handlers_run_in_threads_as_many_at_once_as_are_allowed() -> None:
+    shop, together = Shop(concurrency=3), threading.Barrier(3)
+    threads: set[threading.Thread] = set()
+
+    def meet(event_type: str, payload: dict[str, Any]) -> None:
+        threads.add(threading.current_thread())
+        together.wait(DEADLINE)
+
+    shop.on("order.created", meet)
+
+    async def main() -> None:
+        for number in range(9):
+            await shop.publish(number, key=str(number))
+        await shop.work(shop.finished(9))
+
+    asyncio.run(main())
+    assert shop.report.handled == 9, "the barrier breaks unless three at a time come to it"
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize(
+    ("bounds", "held"),
+    [({"max_in_flight": 4}, 4), ({"max_in_flight": 4, "max_in_flight_bytes": 1000}, 3)],
+    ids=["deliveries", "bytes"],
+)
+def test_a_partition_that_is_full_is_paused_alone_until_it_has_room_again(
+    bounds: dict[str, int], held: int
+) -> None:
+    shop, doors = Shop(partitions=2, **bounds), Doors(0)
+    shop.on("order.created", doors)
+    full, other = keys_of(0, of=2), keys_of(1, of=2)
+
+    async def main() -> None:
+        for number in range(20):
+            payload = {"n": number, "filling": "x" * 400}
+            await shop.hub.publish(TOPIC, "order.created", payload, next(full))
+            await shop.hub.publish(TOPIC, "order.created", {"n": number + 100}, next(other))
+        async with shop.at_work() as worker:
+            await eventually(lambda: set(range(100, 120)) <= set(doors.ended))
+            # All but the first are finished, and held as long as that one is not.
+            await eventually(lambda: {n for n in doors.ended if n < 100} == set(range(1, held)))
+            (partition, _) = worker.status().partitions
+            assert (partition.in_flight, partition.paused) == (held, True)
+            doors.open()
+            await eventually(lambda: shop.committed() == {0: 20, 1: 20})
+            assert not worker.status().partitions[0].paused
+
+    asyncio.run(main())
+
+
+def test_while_everything_is_paused_another_member_can_still_take_its_share() -> None:
+    shop = Shop(partitions=2, max_in_flight=1)
+    second = Shop(transport=shop.transport)
+    taken: list[int] = []
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(3600)
+
+    async def take(event_type: str, payload: dict[str, Any]) -> None:
+        taken.append(payload["n"])
+
+    shop.on("order.created", not_now)
+    second.on("order.created", take)
+
+    async def main() -> None:
+        for number in range(20):
+            await shop.publish(number, key=str(number))
+        async with shop.at_work() as worker:
+            await eventually(lambda: [p.paused for p in worker.status().partitions] == [True] * 2)
+            async with second.at_work():
+                await eventually(lambda: len(second.committed()) == 1 and taken != [])
+                (partition,) = worker.status().partitions
+                assert partition.paused
+
+    asyncio.run(main())
+
+
+def test_a_partition_with_a_long_backlog_does_not_keep_another_one_waiting() -> None:
+    shop, seen = Shop(partitions=2), list[int]()
+
+    async def record(event_type: str, payload: dict[str, Any]) -> None:
+        seen.append(payload["n"])
+
+    shop.on("order.created", record)
+    long, short = keys_of(0, of=2), keys_of(1, of=2)
+
+    async def main() -> None:
+        await shop.hub.publish_many(
+            TOPIC,
+            [
+                {"event_type": "order.created", "payload": {"n": n}, "key": next(long)}
+                for n in range(3000)
+            ],
+        )
+        for number in range(10):
+            await shop.publish(-number, key=next(short))
+        await shop.work(shop.finished(3010))
+
+    asyncio.run(main())
+    assert len(seen) == 3010
+    assert seen.index(-9) < 1500
+
+
+def bad(key: str) -> Message:
+    """A message that cannot be read, and so gets a dead letter."""
+    return Message(TOPIC, key.encode(), b"\xff")
+
+
+def test_too_many_dead_letters_pause_their_partition_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop, doors = Shop(partitions=2, dead_letters_per_minute=1), Doors()
+    shop.on("order.created", doors)
+    flooded, other = keys_of(0, of=2), keys_of(1, of=2)
+
+    async def main() -> None:
+        for _ in range(5):
+            await shop.put(bad(next(flooded)))
+        await shop.publish(1, key=next(flooded))
+        async with shop.at_work() as worker:
+            await eventually(lambda: any(p.paused for p in worker.status().partitions))
+            await shop.publish(2, key=next(other))
+            await eventually(lambda: shop.committed() == {0: 1, 1: 1})
+
+    with caplog.at_level(logging.ERROR, "vectis.worker"):
+        asyncio.run(main())
+    assert doors.ended == [2]
+    assert len(shop.diary.letters) == 1
+    (message,) = caplog.messages
+    assert message.startswith("vectis.orders/0: too many dead letters, more than [consumer] ")
+    assert shop.report.clean
+
+
+def test_a_partition_with_too_many_dead_letters_goes_on_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop, doors = Shop(dead_letters_per_minute=1200), Doors()
+    shop.on("order.created", doors)
+    counts = [0]
+
+    def said() -> bool:
+        return any("too many dead letters" in message for message in caplog.messages)
+
+    async def main() -> None:
+        async with shop.at_work() as worker:
+            while not said():  # as many as are allowed at once, and more than 20 a second
+                for _ in range(10):
+                    await shop.put(bad("7"))
+                counts[0] += 10
+                await eventually(lambda: len(shop.diary.letters) == counts[0] or said())
+
+            def paused() -> bool:
+                return any(partition.paused for partition in worker.status().partitions)
+
+            await eventually(lambda: paused() or shop.committed() == {0: counts[0]})
+            await shop.publish(1)
+            await eventually(lambda: shop.committed() == {0: counts[0] + 1} and not paused())
+
+    with caplog.at_level(logging.ERROR, "vectis.worker"):
+        asyncio.run(main())
+    assert len(shop.diary.letters) == shop.report.dead_lettered == counts[0]
+    assert doors.ended == [1]
+    assert len([m for m in caplog.messages if "too many dead letters" in m]) == 1

@@ -1,0 +1,178 @@
+"""What becomes of a partition's deliveries when it goes to another member, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.core.worker_world import TOPIC, Doors, Shop, eventually, keys_of
+from vectis.core.exceptions import RetryLater
+from vectis.core.message import TopicPartition
+
+
+def two_shops(**consumer: Any) -> tuple[Shop, Shop]:
+    """Two services of one group on one transport."""
+    first = Shop(partitions=2, **consumer)
+    return first, Shop(transport=first.transport)
+
+
+KEYS = [next(keys_of(partition, of=2)) for partition in range(2)]
+
+
+async def publish(shop: Shop, *numbers: int) -> None:
+    """Publish even numbers to partition 0 and odd ones to partition 1, one key each."""
+    for number in numbers:
+        await shop.publish(number, key=KEYS[number % 2])
+
+
+def test_a_partition_goes_when_what_runs_is_finished_and_committed_and_the_rest_comes_there() -> (
+    None
+):
+    first, second = two_shops()
+    here, there = Doors(0, 1), Doors()
+    first.on("order.created", here)
+    second.on("order.created", there)
+
+    async def main() -> None:
+        await publish(first, *range(10))
+        async with first.at_work() as worker:
+            await eventually(lambda: here.began == [0, 1] and worker.status().in_flight == 10)
+            async with second.at_work():
+                await eventually(lambda: first.transport.told(0, "revoking") != frozenset())
+                ((_, number),) = first.transport.told(0, "revoking")
+                assert first.transport.told(0, "revoked") == frozenset()
+                assert first.transport.told(1, "assigning") == frozenset(), "it is drained first"
+                here.open(number)
+                await eventually(lambda: there.ended == list(range(number + 2, 10, 2)))
+                assert here.ended == [number]
+                here.open()
+                await eventually(lambda: first.committed() == {0: 5, 1: 5})
+                own = list(range(1 - number, 10, 2))
+                assert here.ended == [number, *own]
+
+    asyncio.run(main())
+    assert (first.report.handled, second.report.handled) == (6, 4)
+    assert first.report.overlapping == second.report.overlapping == 0
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+def test_what_runs_too_long_is_cut_off_named_and_counted_and_what_it_still_does_commits_nothing(
+    plain: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = two_shops(shutdown_timeout=0.05)
+    release, went_on = threading.Event(), list[int]()
+
+    async def endless(event_type: str, payload: dict[str, Any]) -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):  # it swallows it, and works on
+                await asyncio.sleep(0.001)
+        went_on.append(payload["n"])
+
+    def endless_plainly(event_type: str, payload: dict[str, Any]) -> None:
+        release.wait()
+        went_on.append(payload["n"])
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(3600)
+
+    handler = endless_plainly if plain else endless
+    handler.__qualname__ = "endless"
+    first.on("order.created", handler)
+    second.on("order.created", not_now)
+
+    async def main() -> None:
+        await publish(first, 0, 1)
+        try:
+            async with first.at_work() as worker:
+                await eventually(lambda: worker.status().running == 2)
+                async with second.at_work() as other:
+                    await eventually(lambda: other.status().retrying == 1)
+                    ((_, moved),) = first.transport.told(0, "revoked")
+                    assert worker.report.overlapping == 1
+                    release.set()
+                    await eventually(lambda: len(went_on) == 2)
+                    # The other one is still here, and is committed when it is done.
+                    await eventually(lambda: first.committed() == {1 - moved: 1})
+                    assert TopicPartition(TOPIC, moved) not in first.transport.commits[-1]
+        finally:
+            release.set()
+        ((_, moved),) = first.transport.told(0, "revoked")
+        (message,) = caplog.messages
+        assert message.startswith("cut off with the partition; it comes again elsewhere: ")
+        assert message.endswith(f"['app:endless at {TOPIC}/{moved}@0']")
+
+    with caplog.at_level(logging.WARNING, "vectis.worker"):
+        asyncio.run(main())
+    assert list(first.committed().values()) == [1]
+    assert str(first.report).endswith(", 1 overlapping with another member")
+    assert first.report.clean
+
+
+def test_what_an_earlier_assignment_finishes_late_does_not_finish_the_delivery_again() -> None:
+    first, second = two_shops(shutdown_timeout=0.05, concurrency=10)
+    release, again = threading.Event(), threading.Event()
+    calls, ended = list[int](), list[int]()
+
+    def first_time_endless(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(payload["n"])
+        assert (again if calls.count(payload["n"]) > 1 else release).wait(60)
+        ended.append(payload["n"])
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(3600)
+
+    first.on("order.created", first_time_endless)
+    second.on("order.created", not_now)
+
+    async def main() -> None:
+        await publish(first, 0, 1)
+        try:
+            async with first.at_work() as worker:
+                await eventually(lambda: sorted(calls) == [0, 1])
+                async with second.at_work() as other:
+                    await eventually(lambda: other.status().retrying == 1)
+                ((_, moved),) = first.transport.told(0, "revoked")
+                await eventually(lambda: len(calls) == 3)
+                release.set()
+                await eventually(lambda: sorted(ended) == [0, 1])
+                await publish(first, 3 - moved)  # what comes late would be committed before it
+                await eventually(lambda: first.committed() == {1 - moved: 2})
+                assert worker.status().running == 1
+                again.set()
+                await eventually(lambda: first.committed() == {moved: 1, 1 - moved: 2})
+        finally:
+            release.set()
+            again.set()
+
+    asyncio.run(main())
+    assert first.report.handled == 3
+
+
+def test_what_a_member_finishes_after_it_lost_its_partitions_is_refused_counted_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop, doors = Shop(), Doors(3)
+    shop.on("order.created", doors)
+
+    async def main() -> None:
+        await shop.publish(*range(5))
+        async with shop.at_work() as worker:
+            await eventually(lambda: shop.committed() == {0: 3})
+            shop.transport.expire(shop.transport.consumers[0])  # as if it had been paused for long
+            doors.open()
+            await eventually(lambda: shop.committed() == {0: 5})
+            assert doors.began.count(3) == 2
+            assert worker.report.overlapping == worker.status().overlapping >= 1
+
+    with caplog.at_level(logging.WARNING, "vectis.worker"):
+        asyncio.run(main())
+    count = shop.report.overlapping
+    assert f"perhaps there at the same time: {count} of vectis.orders/0" in caplog.text
+    # What was finished before and committed is not among them.
+    assert doors.ended == [0, 1, 2, *range(3, 3 + count), 3, 4]
+    assert str(shop.report).endswith(f", {count} overlapping with another member")
