@@ -187,7 +187,7 @@ class FolderConsumer:
             if where not in lost:
                 self._transport.commit(self.group, where, offset)
         if lost:
-            raise LeaseLost(f"{lost} went to another member")
+            raise LeaseLost(f"{lost} went to another member", partitions=lost)
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:
         if partition not in self._at:

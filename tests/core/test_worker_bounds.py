@@ -58,7 +58,7 @@ def test_plain_handlers_run_in_threads_as_many_at_once_as_are_allowed() -> None:
     ids=["deliveries", "bytes"],
 )
 def test_a_partition_that_is_full_is_paused_alone_until_it_has_room_again(
-    bounds: dict[str, int], held: int
+    bounds: dict[str, Any], held: int
 ) -> None:
     shop, doors = Shop(partitions=2, **bounds), Doors(0)
     shop.on("order.created", doors)
@@ -187,6 +187,9 @@ def test_a_partition_with_too_many_dead_letters_goes_on_later(
                 return any(partition.paused for partition in worker.status().partitions)
 
             await eventually(lambda: paused() or shop.committed() == {0: counts[0]})
+            for _ in range(5):
+                await shop.put(bad("7"))
+            counts[0] += 5
             await shop.publish(1)
             await eventually(lambda: shop.committed() == {0: counts[0] + 1} and not paused())
 

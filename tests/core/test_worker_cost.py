@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.core.worker_world import Shop, eventually
-from vectis.core.events import current_event
+from vectis.core.events import current_event, current_events
 from vectis.core.exceptions import BatchFailed
 
 HOOKS = pytest.mark.parametrize("hooks", [True, False], ids=["hooks", "no hooks"])
@@ -67,7 +67,8 @@ def test_a_delivery_is_decoded_once_for_all_its_handlers(hooks: bool, kind: str)
         note(payload, current_event())
 
     async def batch(event_type: str, several: list[dict[str, Any]]) -> None:
-        note(*several, events[0])
+        (payload,), (event,) = several, current_events()
+        note(payload, event)
 
     shop.on("order.created", handle)
     if kind == "batch":

@@ -113,12 +113,23 @@ def test_what_runs_too_long_is_cut_off_named_and_counted_and_what_it_still_does_
     assert first.report.clean
 
 
-def test_what_an_earlier_assignment_finishes_late_does_not_finish_the_delivery_again() -> None:
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+def test_what_an_earlier_assignment_finishes_late_does_not_finish_the_delivery_again(
+    plain: bool,
+) -> None:
     first, second = two_shops(shutdown_timeout=0.05, concurrency=10)
     release, again = threading.Event(), threading.Event()
     calls, ended = list[int](), list[int]()
 
-    def first_time_endless(event_type: str, payload: dict[str, Any]) -> None:
+    async def first_time_endless(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(payload["n"])
+        gate = again if calls.count(payload["n"]) > 1 else release
+        while not gate.is_set():
+            with suppress(asyncio.CancelledError):  # it swallows it, and works on
+                await asyncio.sleep(0.001)
+        ended.append(payload["n"])
+
+    def plainly(event_type: str, payload: dict[str, Any]) -> None:
         calls.append(payload["n"])
         assert (again if calls.count(payload["n"]) > 1 else release).wait(60)
         ended.append(payload["n"])
@@ -126,7 +137,7 @@ def test_what_an_earlier_assignment_finishes_late_does_not_finish_the_delivery_a
     async def not_now(event_type: str, payload: dict[str, Any]) -> None:
         raise RetryLater(3600)
 
-    first.on("order.created", first_time_endless)
+    first.on("order.created", plainly if plain else first_time_endless)
     second.on("order.created", not_now)
 
     async def main() -> None:
@@ -150,7 +161,24 @@ def test_what_an_earlier_assignment_finishes_late_does_not_finish_the_delivery_a
             again.set()
 
     asyncio.run(main())
-    assert first.report.handled == 3
+
+
+def test_what_the_transport_no_longer_counts_as_ours_is_left_out_of_the_commit() -> None:
+    shop, doors = Shop(partitions=2), Doors(0, 1)
+    shop.on("order.created", doors)
+
+    async def main() -> None:
+        await publish(shop, 0, 1)
+        async with shop.at_work():
+            await eventually(lambda: doors.began == [0, 1])
+            # Before it has told us, and one wrong partition may fail the whole commit.
+            left = frozenset({TopicPartition(TOPIC, 1)})
+            shop.transport.consumers[0].assignment = lambda: left  # type: ignore[method-assign]
+            doors.open()
+            await eventually(lambda: shop.committed() == {1: 1})
+
+    asyncio.run(main())
+    assert {where for commit in shop.transport.commits for where in commit} == {(TOPIC, 1)}
 
 
 def test_what_a_member_finishes_after_it_lost_its_partitions_is_refused_counted_and_named(
