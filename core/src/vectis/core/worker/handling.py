@@ -72,7 +72,6 @@ class Handling:
     Attributes:
         callees: The handlers per event type, with what has come of them.
         batches: Where jobs wait whose next handler takes several; set by whoever runs them.
-        begun: The job that was begun last: when the event loop is blocked, its handler may be why.
     """
 
     batches: Batches
@@ -105,7 +104,6 @@ class Handling:
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
         self._cut_off: set[Job] = set()
-        self.begun: Job | None = None
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
         """Let no error of these count any more: they are about to be cancelled."""
@@ -130,7 +128,6 @@ class Handling:
         Returns:
             None when it is finished; else what is to be awaited, with what became of it then.
         """
-        self.begun = job
         if self._around or job.received is not None or job.trouble is not None:
             return self._advance(job)
         if self._after:
