@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.core.worker_world import DEADLINE, TOPIC, Doors, Shop, eventually, keys_of
 from vectis.core.exceptions import RetryLater
 from vectis.core.message import Message
+from vectis.core.worker import Worker
 
 
 def test_no_more_handlers_run_at_once_than_are_allowed() -> None:
@@ -198,3 +200,74 @@ def test_a_partition_with_too_many_dead_letters_goes_on_later(
     assert len(shop.diary.letters) == shop.report.dead_lettered == counts[0]
     assert doors.ended == [1]
     assert len([m for m in caplog.messages if "too many dead letters" in m]) == 1
+
+
+# ---------------------------------------------------------------- handlers that never wait
+
+
+def test_handlers_that_block_the_loop_leave_it_a_turn_between_two_of_them() -> None:
+    shop, committed, handled = Shop(partitions=1), list[dict[int, int]](), 0
+
+    async def block(event_type: str, payload: dict[str, Any]) -> None:
+        nonlocal handled
+        handled += 1
+        time.sleep(0.02)  # noqa: ASYNC251 - that is what it does wrong
+        committed.append(shop.committed())
+        if handled == 10:
+            asyncio.get_running_loop().call_soon(worker.stop)
+
+    shop.on("order.created", block)
+    worker = Worker(shop.hub)
+
+    async def main() -> None:
+        for number in range(100):
+            await shop.publish(number, key=str(number))
+        report = await worker.run()
+        assert report.clean
+
+    asyncio.run(main())
+    # What was finished is committed while others still run, and a stop is heard at once.
+    assert committed[-1] != {}
+    assert handled < 15
+    assert shop.committed() == {0: handled}
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["and returns", "and is cancelled"])
+def test_a_handler_that_cancels_its_own_task_has_failed_alone(waits: bool) -> None:
+    shop, calls = Shop(), list[int]()
+
+    async def cancel_myself(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(payload["n"])
+        if len(calls) <= 2:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            if waits:
+                await asyncio.sleep(3600)
+
+    shop.on("order.created", cancel_myself)
+
+    async def main() -> None:
+        await shop.publish(1, 2, 3)
+        await shop.work(lambda: shop.committed() == {0: 3})
+
+    asyncio.run(main())
+    assert sorted(set(calls)) == [1, 2, 3]
+    assert (shop.report.handled, shop.report.dead_lettered) == (3, 0)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1])
+def test_a_wait_that_has_no_end_is_refused_where_it_is_asked_for(seconds: float) -> None:
+    shop = Shop(max_attempts=1)
+
+    async def put_off(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(seconds)
+
+    shop.on("order.created", put_off)
+
+    async def main() -> None:
+        await shop.publish(1)
+        await shop.work(shop.finished(1))
+
+    asyncio.run(main())
+    assert "the seconds must be finite, and 0 or more" in shop.diary.letters[0].error

@@ -148,13 +148,13 @@ def test_every_job_runs_once_and_never_more_than_allowed_at_once(
     answers: list[tuple[int, str]] = []
     lost: list[int] = []
 
-    def begin(job: int) -> tuple[int, Coroutine[Any, Any, str]] | None:
+    def begin(job: int) -> Coroutine[Any, Any, str] | None:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
         began.append(job)
         if pauses[job]:
-            return job, wait(job)
+            return wait(job)
         running -= 1
         return None
 

@@ -6,6 +6,7 @@ where, and what to do next.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -205,9 +206,16 @@ class RetryLater(VectisError):
     """Raised by a consuming handler: not now; come back, and do not count this as an attempt.
 
     Args:
-        seconds: How long to wait before the same delivery is tried again.
+        seconds: How long to wait before the same delivery is tried again: 0 or more.
+
+    Raises:
+        ValueError: That is no time to wait, such as infinity: the delivery would be lost.
     """
 
+    seconds: float = 0.0  # of a subclass that does not call this
+
     def __init__(self, seconds: float) -> None:
+        if not 0 <= seconds < inf:
+            raise ValueError(f"RetryLater({seconds!r}): the seconds must be finite, and 0 or more")
         super().__init__(f"retry in {seconds:g} s")
         self.seconds = seconds

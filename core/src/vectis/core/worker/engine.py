@@ -89,7 +89,8 @@ class Engine:
     @property
     def running(self) -> list[Job]:
         """The jobs whose handlers run now."""
-        return [job for partition in self.partitions.values() for job in partition.running]
+        partitions = self.partitions.copy().values()  # copies: it may be asked from any thread
+        return [job for partition in partitions for job in partition.running.copy()]
 
     @property
     def awaited(self) -> list[tuple[Job, asyncio.Task[None], Job | Batch]]:
@@ -114,31 +115,24 @@ class Engine:
 
     # ------------------------------------------------------------ running
 
-    def _begin(self, job: Job | Batch) -> tuple[Job | Batch, Awaitable[Any]] | None:
-        """Run a job and those that follow in its lane, until one waits for something."""
-        following: Job | None
-        while True:
-            if isinstance(job, Batch):
-                return job, self._begin_batch(job)
-            partition = job.partition
-            if job.offset > partition.until:
-                return None  # it comes again, here or elsewhere
-            if partition.quiet_until:
-                quiet = partition.quiet_until - monotonic()
-                if quiet > 0:
-                    self._later(job, quiet)
-                    return None
-                partition.quiet_until = 0.0
-            awaited = self._handling.begin(job)
-            if awaited is not None:
-                partition.running.add(job)
-                return job, awaited
-            following = partition.finish(job)
-            if not partition.calm:
-                self._notice(partition)
-            if following is None:
+    def _begin(self, job: Job | Batch) -> Awaitable[Any] | None:
+        if isinstance(job, Batch):
+            return self._begin_batch(job)
+        partition = job.partition
+        if job.offset > partition.until:
+            return None  # it comes again, here or elsewhere
+        if partition.quiet_until:
+            quiet = partition.quiet_until - monotonic()
+            if quiet > 0:
+                self._later(job, quiet)
                 return None
-            job = following
+            partition.quiet_until = 0.0
+        awaited = self._handling.begin(job)
+        if awaited is not None:
+            partition.running.add(job)
+        elif (following := self._finish(job)) is not None:
+            self._runners.follow((following,))
+        return awaited
 
     def _begin_batch(self, batch: Batch) -> Awaitable[Any]:
         self._handling.batches.fill(batch)
@@ -146,24 +140,23 @@ class Engine:
             job.partition.running.add(job)
         return self._handling.run_batch(batch)
 
-    def _done(self, job: Job | Batch, answer: Any) -> tuple[Job | Batch, Awaitable[Any]] | None:
-        """Go on after something was awaited."""
-        if isinstance(job, Batch):
-            following = [self._after(one, wait) for one, wait in answer]
-            self._runners.offer([one for one in following if one is not None])
-            return None
-        next_one = self._after(job, answer)
-        return None if next_one is None else self._begin(next_one)
+    def _done(self, job: Job | Batch, answer: Any) -> None:
+        """Note what became of what was awaited."""
+        following = []
+        for one, wait in answer if isinstance(job, Batch) else ((job, answer),):
+            one.partition.running.discard(one)
+            if wait is not None:
+                self._later(one, wait)
+                if not one.partition.calm:
+                    self._notice(one.partition)
+            elif (next_one := self._finish(one)) is not None:
+                following.append(next_one)
+        self._runners.follow(following)
 
-    def _after(self, job: Job, wait: float | None) -> Job | None:
-        """Note what became of a job; return the next of its lane when it is finished."""
+    def _finish(self, job: Job) -> Job | None:
+        """Note that a job is finished; return the next of its lane."""
         partition = job.partition
-        partition.running.discard(job)
-        following = None
-        if wait is None:
-            following = partition.finish(job)
-        else:
-            self._later(job, wait)
+        following = partition.finish(job)
         if not partition.calm:
             self._notice(partition)
         return following
@@ -224,6 +217,7 @@ class Engine:
         """As `revoke`, for everything, and the runners end."""
         self.halt()
         cut_off = await self._drain(set(self.partitions.values()), timeout)
+        self._handling.closing = True
         await self._runners.close()
         return cut_off
 

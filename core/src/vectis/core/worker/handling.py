@@ -72,6 +72,7 @@ class Handling:
     Attributes:
         callees: The handlers per event type, with what has come of them.
         batches: Where jobs wait whose next handler takes several; set by whoever runs them.
+        closing: Whether a cancellation means the end, and not that a handler cancelled itself.
     """
 
     batches: Batches
@@ -104,6 +105,7 @@ class Handling:
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
         self._cut_off: set[Job] = set()
+        self.closing = False
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
         """Let no error of these count any more: they are about to be cancelled."""
@@ -235,9 +237,9 @@ class Handling:
         if self._was_cut_off(job):
             return NEVER
         if isinstance(error, RetryLater):
-            return max(0.0, error.seconds)
-        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-            raise error  # not the handler's: the loop ends
+            return error.seconds
+        if isinstance(error, asyncio.CancelledError) and self.closing:
+            raise error  # not the handler's: the runners end
         return await self._failed(job, callee, error)
 
     def _was_cut_off(self, job: Job) -> bool:
@@ -302,7 +304,7 @@ class Handling:
             if cut_off := [job for job in jobs if self._was_cut_off(job)]:
                 # Those of other partitions went down with them, and go on at once.
                 return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and self.closing:
                 raise
             failed = failures_of(error, len(jobs))
         finally:
@@ -409,8 +411,3 @@ class Handling:
 
 async def _failing(error: BaseException) -> None:
     raise error
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

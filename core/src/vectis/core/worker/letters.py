@@ -25,8 +25,8 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
 
     No guard on publishing may lose a letter, so none is asked.
     """
-    message = letter.message()
     try:
+        message = letter.message()
         offer = hub.routing.offer(Route("service", message.topic))
         if offer is None:
             raise TransportError("no transport offers to carry it")
@@ -37,9 +37,9 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
             "%s: its dead letter cannot be written to %s, so it waits and nothing behind it is "
             "committed: %s: %s",
             letter.delivery.place,
-            message.topic,
+            letter.topic,
             type(error).__name__,
-            one_line(text_of(error)),
+            one_line(text_of(error)) or f"no answer within {hub.hub_settings.publish_timeout:g} s",
             extra=fields_of(letter.delivery, letter.handler),
         )
         return False

@@ -194,14 +194,16 @@ def _heeding_signals(worker: Worker, longest: float, leash: Leash | None) -> Ite
 
 
 def _give_up(worker: Worker) -> None:
-    what = ", ".join(worker.in_hand) or "something other than a handler"
-    logger.error(
-        "group %s does not come to an end because of %s, so it leaves; what is not committed comes "
-        "again",
-        worker.group,
-        what,
-    )
-    _leave(1)
+    try:
+        what = ", ".join(worker.in_hand) or "something other than a handler"
+        logger.error(
+            "group %s does not come to an end because of %s, so it leaves; what is not committed "
+            "comes again",
+            worker.group,
+            what,
+        )
+    finally:  # whatever happens: nothing else ends it
+        _leave(1)
 
 
 def _leave(code: int) -> None:

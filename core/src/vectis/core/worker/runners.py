@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import Future
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 __all__ = ["Runners"]
 
 T = TypeVar("T")
+
+# Seconds of jobs that do not wait, after which everything else on the event loop has a turn:
+# commits, fetches, the heartbeat, a signal to stop.
+_TURN = 0.01
 
 
 class Runners(Generic[T]):
     """Runs jobs, at most so many at once, in the order they were offered.
 
     Args:
-        begin: Takes a job, and those that come right after it, as far as they go without waiting.
-            Returns the one that waits and what is to be awaited for it, or None when all are done.
-            Neither it nor what is awaited raises.
-        done: Given a job and what was awaited for it, goes on, and returns what `begin` does.
+        begin: Takes a job as far as it goes without waiting; returns what is to be awaited before
+            it is done, or None when it is done already. Neither it nor what it returns raises.
+        done: Called with a job and what was awaited for it.
         lost: Called with a job whose runner was cancelled from outside.
         most: How many may run at once.
 
@@ -45,8 +49,8 @@ class Runners(Generic[T]):
 
     def __init__(
         self,
-        begin: Callable[[T], tuple[T, Awaitable[Any]] | None],
-        done: Callable[[T, Any], tuple[T, Awaitable[Any]] | None],
+        begin: Callable[[T], Awaitable[Any] | None],
+        done: Callable[[T, Any], None],
         lost: Callable[[T], None],
         most: int,
     ) -> None:
@@ -63,6 +67,7 @@ class Runners(Generic[T]):
         self._wave = 1  # how many runners are woken next
         self._closing = False
         self._running = 0
+        self._pausing = 0  # of these, those that only let the event loop have a turn
         self._bell: asyncio.Future[None] | None = None
         self.broken: Future[BaseException] = Future()
         """Done when a runner ended that should not have: what it ran is stuck."""
@@ -70,13 +75,17 @@ class Runners(Generic[T]):
     def offer(self, jobs: Iterable[T]) -> None:
         """Run jobs as soon as their turn comes; on the event loop only."""
         self._ready.extend(jobs)
-        if self._ready and not self._looking:
-            self._look_soon()
+        self._look_soon_if_needed()
 
     @property
     def running(self) -> list[tuple[asyncio.Task[None], T]]:
         """The jobs that are awaited now, each with its task; may be asked from any thread."""
         return [(task, job) for task, job in self._tasks.copy().items() if job is not None]
+
+    def follow(self, jobs: Sequence[T]) -> None:
+        """Run jobs before all others that wait: they come right after those that are done."""
+        self._ready.extendleft(reversed(jobs))
+        self._look_soon_if_needed()
 
     def cancel(self, wanted: Callable[[T], bool]) -> None:
         """Cancel the running jobs that are wanted; what is awaited for them ends in its own way."""
@@ -107,6 +116,10 @@ class Runners(Generic[T]):
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
 
+    def _look_soon_if_needed(self) -> None:
+        if self._ready and not self._looking:
+            self._look_soon()
+
     def _look_soon(self) -> None:
         self._looking = True
         if self._loop is None:
@@ -120,9 +133,9 @@ class Runners(Generic[T]):
         nothing, and a second runner would be woken for nothing.
         """
         self._looking = False
-        if not self._ready:
+        if not self._ready or self._pausing:
             self._wave = 1
-            return
+            return  # whoever pauses goes on in a moment
         for _ in range(min(self._wave, len(self._ready))):
             if not self._wake():
                 return  # all are busy: whoever is done takes it
@@ -150,11 +163,12 @@ class Runners(Generic[T]):
         tasks, begin, done = self._tasks, self._begin, self._done
         while True:
             self._running += 1
+            until = monotonic() + _TURN
             try:
                 while self._ready:
-                    waits = begin(self._ready.popleft())
-                    while waits is not None:
-                        job, awaited = waits
+                    job = self._ready.popleft()
+                    awaited = begin(job)
+                    if awaited is not None:
                         tasks[task] = job
                         try:
                             result = await awaited
@@ -162,13 +176,18 @@ class Runners(Generic[T]):
                             self._lost(job)
                             raise
                         tasks[task] = None
+                        self._cancelled.discard(task)
                         if task.cancelling():
-                            if task not in self._cancelled:
-                                self._lost(job)
-                                return  # from outside: the loop ends
-                            self._cancelled.discard(task)
-                            task.uncancel()  # that was for the job; the runner lives on
-                        waits = done(job, result)
+                            self._live_on(task)
+                        done(job, result)
+                    if monotonic() > until:
+                        self._pausing += 1
+                        try:
+                            await self._until_woken(task, None)
+                        finally:
+                            self._pausing -= 1
+                        until = monotonic() + _TURN
+                        self._look_soon_if_needed()
             finally:
                 tasks[task] = None
                 self._running -= 1
@@ -176,7 +195,23 @@ class Runners(Generic[T]):
                 self._bell.set_result(None)
             bell = loop.create_future()
             self._parked.append(bell)
-            await bell
+            await self._until_woken(task, bell)
+
+    async def _until_woken(
+        self, task: asyncio.Task[None], bell: asyncio.Future[None] | None
+    ) -> None:
+        """Wait for a bell, or let the event loop have a turn."""
+        try:
+            await (asyncio.sleep(0) if bell is None else bell)
+        except asyncio.CancelledError:
+            self._live_on(task)
+
+    def _live_on(self, task: asyncio.Task[None]) -> None:
+        """Outlive a cancellation that was for a job, or that a handler made of its own task."""
+        if self._closing:
+            raise asyncio.CancelledError
+        while task.cancelling():
+            task.uncancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

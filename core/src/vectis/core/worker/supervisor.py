@@ -130,8 +130,8 @@ class _Supervisor:
             await member.live()
             if await self._stopped_within(_HEARSAY):
                 return
-            if member.code == CANNOT_START and not member.has_run.is_set():
-                # It has said why.
+            if member.code == CANNOT_START and not any(m.has_run.is_set() for m in self._members):
+                # It has said why. Where others have started, what keeps it from that will pass.
                 self._code = CANNOT_START
                 self._stop(f"{member} could not start")
                 return

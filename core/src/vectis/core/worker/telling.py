@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from vectis.core.worker.vitals import Vitals
 
 __all__ = ["Telling"]
+
+logger = logging.getLogger("vectis.worker")
 
 _PERIOD = 1.0  # seconds
 _LAG = 5.0  # seconds that a transport may take to say how far behind it is
@@ -62,6 +65,8 @@ class Telling:
         try:
             async with asyncio.timeout(_LAG):
                 lag = await self._consumer.lag()
-        except (TransportError, TimeoutError):
+        except Exception as error:  # looking must not end what is looked at
+            if not isinstance(error, TransportError | TimeoutError):
+                logger.debug("the transport cannot tell the lag", exc_info=True)
             return  # the last answer stays, and its age tells
         self._vitals.lag, self._vitals.lag_asked = lag, monotonic()

@@ -239,6 +239,8 @@ class Worker:
                 logger.error("cannot fetch, trying again until it works: %s", error)
             await asyncio.sleep(_RECONNECT.wait(self._failed_fetches, self._random))
             return []
+        finally:
+            vitals.due = 0.0  # also when it was cancelled: then none is awaited any more
         vitals.fetch_ended()
         if self._failed_fetches:
             logger.info("fetching again, after %d failures", self._failed_fetches)
