@@ -180,7 +180,8 @@ class Runners(Generic[T]):
                         if task.cancelling():
                             self._live_on(task)
                         done(job, result)
-                    if monotonic() > until:
+                        until = monotonic() + _TURN  # everything else has just had its turn
+                    elif monotonic() > until:
                         self._pausing += 1
                         try:
                             await self._until_woken(task, None)
