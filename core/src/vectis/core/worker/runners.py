@@ -19,9 +19,9 @@ __all__ = ["Runners"]
 
 T = TypeVar("T")
 
-# Seconds of jobs that do not wait, after which everything else on the event loop has a turn:
-# commits, fetches, the heartbeat, a signal to stop.
-_TURN = 0.01
+# Seconds of jobs in one turn of the event loop, after which everything else on it has one: commits,
+# fetches, the heartbeat, a signal to stop.
+_TURN = 0.05
 
 
 class Runners(Generic[T]):
@@ -67,6 +67,8 @@ class Runners(Generic[T]):
         self._wave = 1  # how many runners are woken next
         self._closing = False
         self._running = 0
+        self._in_turn = False
+        self._until = 0.0  # monotonic seconds, when the turn is over
         self._pausing = 0  # of these, those that only let the event loop have a turn
         self._bell: asyncio.Future[None] | None = None
         self.broken: Future[BaseException] = Future()
@@ -163,9 +165,13 @@ class Runners(Generic[T]):
         tasks, begin, done = self._tasks, self._begin, self._done
         while True:
             self._running += 1
-            until = monotonic() + _TURN
             try:
                 while self._ready:
+                    if not self._in_turn:
+                        self._begin_turn(loop)
+                    elif monotonic() > self._until:
+                        await self._let_loop_turn(task)
+                        continue
                     job = self._ready.popleft()
                     awaited = begin(job)
                     if awaited is not None:
@@ -180,15 +186,6 @@ class Runners(Generic[T]):
                         if task.cancelling():
                             self._live_on(task)
                         done(job, result)
-                        until = monotonic() + _TURN  # everything else has just had its turn
-                    elif monotonic() > until:
-                        self._pausing += 1
-                        try:
-                            await self._until_woken(task, None)
-                        finally:
-                            self._pausing -= 1
-                        until = monotonic() + _TURN
-                        self._look_soon_if_needed()
             finally:
                 tasks[task] = None
                 self._running -= 1
@@ -198,12 +195,25 @@ class Runners(Generic[T]):
             self._parked.append(bell)
             await self._until_woken(task, bell)
 
-    async def _until_woken(
-        self, task: asyncio.Task[None], bell: asyncio.Future[None] | None
-    ) -> None:
-        """Wait for a bell, or let the event loop have a turn."""
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note when jobs have run for long enough; the event loop's next turn begins another."""
+        self._in_turn, self._until = True, monotonic() + _TURN
+        loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+
+    async def _let_loop_turn(self, task: asyncio.Task[None]) -> None:
+        self._pausing += 1
         try:
-            await (asyncio.sleep(0) if bell is None else bell)
+            await self._until_woken(task, asyncio.sleep(0))
+        finally:
+            self._pausing -= 1
+        self._look_soon_if_needed()
+
+    async def _until_woken(self, task: asyncio.Task[None], bell: Awaitable[None]) -> None:
+        try:
+            await bell
         except asyncio.CancelledError:
             self._live_on(task)
 
