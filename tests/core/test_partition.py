@@ -88,3 +88,11 @@ def test_a_topic_that_nobody_reads_any_more_goes_to_nobody() -> None:
 def test_without_members_nothing_is_shared() -> None:
     nobody: dict[str, set[str]] = {}
     assert fair_share({TopicPartition("x", 0): None}, nobody) == {}
+
+
+def test_a_second_member_gets_half_of_each_topic() -> None:
+    owners = {TopicPartition(topic, number): "first" for topic in "ab" for number in range(8)}
+    share = fair_share(owners, {"first": {"a", "b"}, "second": {"a", "b"}})
+    for topic in "ab":
+        readers = [share[TopicPartition(topic, number)] for number in range(8)]
+        assert (readers.count("first"), readers.count("second")) == (4, 4)

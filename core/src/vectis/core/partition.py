@@ -73,7 +73,8 @@ def fair_share(
 
     load = dict.fromkeys(members, 0)
     share: dict[TopicPartition, Member] = {}
-    for partition in sorted(owners):
+    # Kept across topics: whoever comes gets some of each, and not all of the last one.
+    for partition in sorted(owners, key=lambda where: (where.partition, where.topic)):
         owner = owners[partition]
         if owner is None or partition.topic not in members.get(owner, ()):
             continue

@@ -187,7 +187,9 @@ class Watchdog:
                     _stack(first.frames),
                     extra=fields_of(first.job.delivery, handler),
                 )
-        for handler in self._stuck - by_handler.keys():
+        # At the end what is stuck is cut off, which is no recovery.
+        recovered = self._stuck - by_handler.keys() if self._vitals.state == "running" else ()
+        for handler in recovered:
             logger.warning("handler %s is not stuck any more", handler)
         self._stuck = set(by_handler)
 
