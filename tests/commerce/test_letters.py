@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from typing import TYPE_CHECKING
 
 from vectis.core import Hub
 from vectis.core.message import Message
 from vectis.core.testing import MemoryTransport
 from vectis.core.transport import Route
 from vectis_commerce.demo.letters import TOPIC, Letter, count, read_letters
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def letters_of(*offsets: int) -> tuple[Letter, ...]:
@@ -49,16 +43,3 @@ def test_bytes_are_shown_as_text_where_they_are() -> None:
     assert letter.size == 35
     assert dict(letter.rows)["bytes"].startswith("00 74 65 78 74 78")
     assert dict(letter.rows)["text"] == ".text" + 15 * "x"
-
-
-def test_outside_of_a_demo_s_folder_the_command_says_where_to_run_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "vectis_commerce.demo.letters"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "in the folder of a demo" in done.stderr
-    assert "Traceback" not in done.stderr

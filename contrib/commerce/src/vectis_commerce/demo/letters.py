@@ -1,12 +1,7 @@
-"""Reading the dead letters of the demo, without taking them away from whoever replays them.
-
-In the folder of a demo `python -m vectis_commerce.demo.letters` prints them.
-"""
+"""Reading the dead letters of the demo, without taking them away from whoever replays them."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,10 +18,7 @@ if TYPE_CHECKING:
     from vectis.core import Hub
     from vectis.core.message import Delivery
 
-__all__ = ["MODULE", "TOPIC", "Letter", "count", "main", "read_letters"]
-
-MODULE = "vectis_commerce.demo.letters"
-"""What `python -m` prints the letters with, in the folder of the demo."""
+__all__ = ["TOPIC", "Letter", "count", "read_letters"]
 
 TOPIC = topic_of(ORDERS)
 
@@ -119,29 +111,3 @@ def count(letters: Sequence[Letter]) -> str:
     times = sum(len(letter.kept) for letter in letters)
     records = "1 record" if len(letters) == 1 else f"{len(letters):,} records"
     return records + (f", set aside {times:,} times in all" if times > len(letters) else "")
-
-
-def main() -> int:
-    """Print the letters of the demo in whose folder this runs; return the exit code."""
-    from vectis.core import Hub
-    from vectis.core.exceptions import VectisError
-
-    async def read() -> tuple[Letter, ...]:
-        async with Hub() as hub:
-            return await read_letters(hub, within=0)
-
-    try:
-        letters = asyncio.run(read())
-    except VectisError as error:
-        print(f"{error}\nRun this in the folder of a demo, such as vectis-demo.", file=sys.stderr)
-        return 2
-    print(f"{TOPIC}: {count(letters)}")
-    for letter in letters:
-        print()
-        for name, text in letter.rows:
-            print(f"{name:<8}  {text}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from vectis_commerce.demo.letters import MODULE, count
+from vectis_commerce.demo.letters import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -236,11 +236,6 @@ class Screen(Silence):
         for command, why in _NEXT:
             table.add_row(Text(f"{vectis} {command}", "cyan"), why)
         self._indented(table)
-        if report.letters:
-            # Longer than the others: in their table it would leave no room for what they are for.
-            command = f"{_how_to_call_python(report.folder)} -m {MODULE}"
-            line = Text.assemble("  ", (command, "cyan"), "  the dead letters")
-            self._console.print(line, soft_wrap=True)
 
     # ------------------------------------------------------------ pieces
 
@@ -272,6 +267,7 @@ _NEXT = (
     ("explain order.created", "where it goes, and who consumes it"),
     ("plugins --load", "what is installed, and what it adds"),
     ("doctor", "is everything well?"),
+    ("dlq list", "the dead letters that wait"),
 )
 
 
@@ -284,18 +280,6 @@ def _how_to_call_vectis(folder: Path) -> str:
     if found is not None and script.samefile(found):
         return "vectis"
     return os.path.relpath(script.absolute(), folder.absolute())
-
-
-def _how_to_call_python(folder: Path) -> str:
-    """Return `python`, or this interpreter's path from the folder when that is another one."""
-    here = Path(sys.executable)
-    if here.with_name("python").exists():
-        here = here.with_name("python")
-    found = shutil.which("python")
-    # Not resolved: an environment's interpreter is a link, and what counts is where it lies.
-    if found is not None and Path(found).parent.resolve() == here.parent.resolve():
-        return "python"
-    return os.path.relpath(here.absolute(), folder.absolute())
 
 
 def _shortened(path: str, width: int) -> str:
