@@ -7,9 +7,9 @@ the careful way, which reads the same, costs twice as much, and says what is wro
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from orjson import loads
@@ -21,14 +21,21 @@ from vectis.core.exceptions import DecodeError
 from vectis.core.jsontext import MAX_DEPTH, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vectis.core.message import Delivery
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+_Texts = tuple[bytes, ...]
+
 _LONGEST = 4096  # bytes of header names or values; it bounds what is remembered too
 
-_STATED = ("specversion", "source", "type", "datacontenttype", "dataschema")
-_OWN = ("id", "correlationid", "causationid", "userid")
+_NEEDED = frozenset({"specversion", "source", "type", "id"})
+_STATED = frozenset({"specversion", "source", "type", "datacontenttype", "dataschema"})
+_OWN = frozenset({"id", "correlationid", "causationid", "userid"})
+_TOLD = _STATED | _OWN | {"time"}
 
 # What may stand in an attribute without a closer look: ASCII without control characters.
 _PLAIN = bytes(range(32, 127))
@@ -51,39 +58,33 @@ def read_usual(delivery: Delivery, max_bytes: int) -> Received | None:
     value = delivery.value
     try:
         names, texts = zip(*delivery.headers)  # noqa: B905 - all are pairs, and `strict` costs half as much again
-        layout = _layout(names)
+        layout = _layouts[names]
         joined = b"".join(texts)
         if joined.translate(None, _PLAIN):  # something is left: all texts in one look
             return None
         size = layout.size + len(joined)
-        if size > _LONGEST:
+        if size > _LONGEST or not texts[layout.id]:
             return None
-        if size + len(delivery.topic) + len(delivery.key or b"") + len(value or b"") > max_bytes:
+        size += len(delivery.topic) + len(delivery.key or b"") + len(value or b"")
+        if size > max_bytes:
             return None
-        texts += (None,)  # for attributes that are not there
-        if not texts[layout.id]:
-            return None
-        stated = _stated(layout.stated(texts))
-        time = texts[layout.time]
-        if time is None:
+        stated = layout.stated[layout.pick_stated(texts)]
+        if layout.time is None:
             moment = time_of(delivery.timestamp)
-        elif time.translate(_DIGITS_AS_ZERO) in _TIME_SHAPES:
+        else:
+            time = texts[layout.time]
+            if time.translate(_DIGITS_AS_ZERO) not in _TIME_SHAPES:
+                return None
             moment = _read_time(time.decode())
-        else:
-            return None
-        received: Any = object.__new__(Usual)
-        received.type = stated.type
         if not value:
-            received.payload = None
+            payload = None
         elif len(value) <= MAX_DEPTH:  # too short to be too deep
-            received.payload = loads(value)
+            payload = loads(value)
         else:
-            received.payload = from_json(value)
-        received.parts = layout, texts, stated, moment
+            payload = from_json(value)
     except (LookupError, ValueError, TypeError, AttributeError):
         return None  # no CloudEvent in binary mode, or none that is right
-    usual: Received = received
-    return usual
+    return Usual(stated.type, payload, (layout, texts, stated, moment))
 
 
 class Usual(Received):
@@ -91,22 +92,27 @@ class Usual(Received):
 
     __slots__ = ("parts",)
 
-    parts: tuple[_Layout, tuple[bytes, ...], _Stated, datetime | None]
+    def __init__(
+        self, type: str, payload: Any, parts: tuple[_Layout, _Texts, _Stated, datetime | None]
+    ) -> None:
+        self.type = type
+        self.payload = payload
+        self.parts = parts
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here only for a slot that is still empty (or a name that does not exist).
         layout, texts, stated, time = self.parts
         if name == "event":
-            event_id, correlation, causation, user = layout.own(texts)
+            said = {attribute: texts[place].decode() for attribute, place in layout.own}
             self.event = Event.received(
                 self.type,
                 self.payload,
-                id=event_id.decode(),
+                id=said["id"],
                 source=stated.source,
-                user_id=user.decode() if user else None,
+                user_id=said.get("userid") or None,
                 time=time,
-                correlation_id=correlation.decode() if correlation else None,
-                causation_id=causation.decode() if causation else None,
+                correlation_id=said.get("correlationid") or None,
+                causation_id=said.get("causationid") or None,
             )
             return self.event
         if name == "envelope":
@@ -119,29 +125,51 @@ class Usual(Received):
         raise AttributeError(f"'Received' object has no attribute {name!r}")
 
 
-@attrs.frozen
+class _Remembered(dict[K, V]):
+    """What was read of a key before; of too many keys, all are forgotten. Errors never stay.
+
+    Args:
+        read: Reads a key that is not remembered.
+        most: How many are.
+    """
+
+    def __init__(self, read: Callable[[K], V], most: int) -> None:
+        super().__init__()
+        self._read = read
+        self._most = most
+
+    def __missing__(self, key: K) -> V:
+        value = self._read(key)
+        if len(self) >= self._most:
+            self.clear()
+        self[key] = value
+        return value
+
+
+@attrs.frozen(eq=False)
 class _Layout:
     """Where the attributes stand among the headers; messages of one producer have the same.
 
     Args:
         id: The place of the id.
-        time: The place of the time.
-        stated: Picks the values of `_STATED`.
-        own: Picks the values of `_OWN`.
+        time: The place of the time; None when there is none.
+        pick_stated: Picks the values that thousands of messages have alike.
+        stated: What they say.
+        own: The attributes that each message has for itself, with their places.
         others: The other attributes and their places.
         size: Bytes of the names.
     """
 
     id: int
-    time: int
-    stated: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-    own: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    time: int | None
+    pick_stated: Callable[[_Texts], Any]
+    stated: _Remembered[Any, _Stated]
+    own: tuple[tuple[str, int], ...]
     others: tuple[tuple[str, int], ...]
     size: int
 
 
-@lru_cache(maxsize=256)
-def _layout(names: tuple[str, ...]) -> _Layout:
+def _read_layout(names: tuple[str, ...]) -> _Layout:
     """Return the layout for header names; raise `DecodeError` when it takes a closer look."""
     places: dict[str, int] = {}
     for place, header in enumerate(names):
@@ -151,19 +179,21 @@ def _layout(names: tuple[str, ...]) -> _Layout:
         if name:
             places[name] = place
     size = len("".join(names))
-    if size > _LONGEST or "id" not in places:
+    if size > _LONGEST or not places.keys() >= _NEEDED:
         raise DecodeError("not to be remembered")
-    told = {*_STATED, *_OWN, "time"}
-    others = tuple((n, at) for n, at in places.items() if n not in told)
-    absent = len(names)
+    stated = [name for name in places if name in _STATED]  # three at least: they are needed
     return _Layout(
         id=places["id"],
-        time=places.get("time", absent),
-        stated=itemgetter(*(places.get(name, absent) for name in _STATED)),
-        own=itemgetter(*(places.get(name, absent) for name in _OWN)),
-        others=others,
+        time=places.get("time"),
+        pick_stated=itemgetter(*(places[name] for name in stated)),
+        stated=_Remembered(partial(_read_stated, stated), 1024),
+        own=tuple((name, at) for name, at in places.items() if name in _OWN),
+        others=tuple((n, at) for n, at in places.items() if n not in _TOLD),
         size=size,
     )
+
+
+_layouts = _Remembered(_read_layout, 256)
 
 
 @attrs.frozen
@@ -183,17 +213,16 @@ class _Stated:
     schema: str | None
 
 
-@lru_cache(maxsize=1024)
-def _stated(texts: tuple[bytes | None, ...]) -> _Stated:
-    """Read the values of `_STATED`. An error is not remembered.
+def _read_stated(names: Sequence[str], texts: _Texts) -> _Stated:
+    """Read what all messages of a kind state.
 
     Raises:
         DecodeError: It takes a closer look.
     """
-    specversion, source, event_type, content_type, dataschema = texts
-    media = "json" if content_type is None else media_of(content_type.decode())
-    if specversion != b"1.0" or not source or not event_type or media != "json":
+    said = {name: text.decode() for name, text in zip(names, texts, strict=True)}
+    source, name, schema = said["source"], said["type"], said.get("dataschema")
+    media = media_of(said["datacontenttype"]) if "datacontenttype" in said else "json"
+    if said["specversion"] != "1.0" or not source or not name or media != "json":
         raise DecodeError("not the usual")
-    name, schema = event_type.decode(), None if dataschema is None else dataschema.decode()
     version = None if schema is None else version_in(schema, name)
-    return _Stated(source.decode(), name, version, schema if version is None else None)
+    return _Stated(source, name, version, schema if version is None else None)
