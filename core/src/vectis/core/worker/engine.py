@@ -121,18 +121,24 @@ class Engine:
         partition = job.partition
         if job.offset > partition.until:
             return None  # it comes again, here or elsewhere
-        if partition.quiet_until:
-            quiet = partition.quiet_until - monotonic()
-            if quiet > 0:
-                self._later(job, quiet)
-                return None
-            partition.quiet_until = 0.0
+        if partition.quiet_until and self._keeps_quiet(job, partition):
+            return None
         awaited = self._handling.begin(job)
         if awaited is not None:
             partition.running.add(job)
-        elif (following := self._finish(job)) is not None:
+            return awaited
+        if (following := self._finish(job)) is not None:
             self._runners.follow((following,))
-        return awaited
+        return None
+
+    def _keeps_quiet(self, job: Job, partition: Partition) -> bool:
+        """Put a job off while its partition has had too many dead letters."""
+        quiet = partition.quiet_until - monotonic()
+        if quiet > 0:
+            self._later(job, quiet)
+            return True
+        partition.quiet_until = 0.0
+        return False
 
     def _begin_batch(self, batch: Batch) -> Awaitable[Any]:
         self._handling.batches.fill(batch)
@@ -156,10 +162,10 @@ class Engine:
     def _finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
         partition = job.partition
-        following = partition.finish(job)
+        partition.watermark.finish(job)
         if not partition.calm:
             self._notice(partition)
-        return following
+        return partition.lanes.leave(job)
 
     def _notice(self, partition: Partition) -> None:
         """See to a partition in which a job was done."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from vectis.core._usual import read_usual
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError, Reject, RetryLater
@@ -24,12 +25,12 @@ from vectis.core.redact import one_line
 from vectis.core.worker import letters
 from vectis.core.worker.calling import Callee
 from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
-from vectis.core.worker.isolation import within
+from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
 from vectis.core.worker.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from vectis.core.hub import Hub
@@ -105,6 +106,7 @@ class Handling:
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
         self._cut_off: set[Job] = set()
+        self._steps = _ready_to_step()
         self.closing = False
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
@@ -130,31 +132,33 @@ class Handling:
         Returns:
             None when it is finished; else what is to be awaited, with what became of it then.
         """
-        if self._around or job.received is not None or job.trouble is not None:
+        if job.received is not None or job.trouble is not None or self._around:
             return self._advance(job)
         if self._after:
             job.started = perf_counter()
-        try:
-            received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
-        except DecodeError:
+        received = job.received = read_usual(job.delivery, self._max_bytes)
+        if received is None or (callees := self.callees.get(received.type)) is None:
             return self._advance(job)
-        callees = self.callees.get(received.type, ())
         # What is awaited further down in words, made here in one go: most handlers never wait.
         for callee in callees:
             if callee.batch:
                 return self._advance(job)
             current.set(job)
-            context = copy_context()
+            context, steps = copy_context(), self._steps
             try:
-                coroutine = callee.call(received.type, received.payload)
-                future = context.run(coroutine.send, None)
-            except StopIteration:
-                self._passed(job, callee)
+                future = context.run(steps.send, (callee.call, received.type, received.payload))
             except BaseException as error:
+                self._steps = _ready_to_step()
                 return self._advance(job, _failing(error))
-            else:
-                return self._advance(job, within(context, coroutine, future))
-        return self._ended(job, callees)
+            if future is not FINISHED:
+                self._steps = _ready_to_step()
+                return self._advance(job, within(context, steps, future))
+            callee.handled += 1
+            job.handler += 1
+        if self._after:
+            return self._ended(job, callees)
+        self._report.handled += 1
+        return None
 
     async def _advance(self, job: Job, begun: Awaitable[Any] | None = None) -> float | None:
         """Take a job as far as it goes now, waiting for its handlers.
@@ -407,6 +411,12 @@ class Handling:
         )
         arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
         await self._hub.lifecycle.observe("vectis_after_consume", arguments)
+
+
+def _ready_to_step() -> Generator[Any, Any, None]:
+    steps = first_steps()
+    steps.send(None)
+    return steps
 
 
 async def _failing(error: BaseException) -> None:

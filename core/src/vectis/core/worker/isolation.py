@@ -1,4 +1,8 @@
-"""Awaiting a coroutine in a context of its own, without a task of its own."""
+"""Awaiting a coroutine in a context of its own, without a task of its own.
+
+`within` does it for anything. `first_steps` is for the many handlers that never wait: it calls one
+after another, and none of them costs an exception to find out that it has finished.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,48 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
 
-__all__ = ["within"]
+__all__ = ["FINISHED", "first_steps", "within"]
 
 T = TypeVar("T")
+
+FINISHED: Any = object()
+"""What `first_steps` yields when a call has finished; anything else is what it waits for."""
+
+
+@coroutine
+def first_steps() -> Generator[Any, tuple[Callable[..., Coroutine[Any, Any, Any]], Any, Any], None]:
+    """Call what it is sent, with two arguments, and yield `FINISHED`: for one call after another.
+
+    A coroutine that is sent to by hand raises StopIteration at its end, which costs as much again
+    as a short handler. Awaited, it ends without one.
+
+    To begin with, send None. When a call raises, so does this, and it is of no use any more. While
+    a call waits this is a coroutine like any other, for `within` to go on with.
+
+    Example:
+        >>> from vectis.core.worker.isolation import FINISHED, first_steps
+        >>> async def handler(event_type, payload):
+        ...     print(event_type, payload)
+        >>> steps = first_steps()
+        >>> steps.send(None) is FINISHED
+        True
+        >>> steps.send((handler, "order.created", {})) is FINISHED
+        order.created {}
+        True
+    """
+    while True:
+        call, first, second = yield FINISHED
+        yield from call(first, second)  # type: ignore[misc]  # a coroutine may be, in here
 
 
 @coroutine
 def within(
-    context: Context, awaited: Coroutine[Any, Any, T], future: Any = None
+    context: Context,
+    awaited: Coroutine[Any, Any, T] | Generator[Any, Any, T],
+    future: Any = None,
 ) -> Generator[Any, Any, T]:
     """Await a coroutine whose context variables are those of `context`.
 
@@ -25,9 +60,9 @@ def within(
 
     Args:
         context: A copy that is used for nothing else.
-        awaited: The coroutine of a handler.
-        future: What the coroutine waits for, when its first step was already made in this context
-            and this task.
+        awaited: The coroutine of a handler, or `first_steps` during a call.
+        future: What it waits for, when its first step was already made in this context and this
+            task.
 
     Example:
         >>> import asyncio
@@ -48,7 +83,7 @@ def within(
     try:
         if future is None:
             future = run(send, None)
-        while True:
+        while future is not FINISHED:
             try:
                 value = yield future
             except BaseException as raised:  # also the task's cancellation: it is the coroutine's
@@ -56,5 +91,6 @@ def within(
             future = run(send, value) if error is None else run(throw, error)
             value = error = None
     except StopIteration as finished:
-        result: T = finished.value
-        return result
+        value = finished.value
+    result: T = value
+    return result

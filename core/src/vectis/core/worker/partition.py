@@ -77,11 +77,6 @@ class Partition:
         self.received += len(jobs)
         return self.lanes.enter(jobs)
 
-    def finish(self, job: Job) -> Job | None:
-        """Note that a job is finished; return the next of its lane."""
-        self.watermark.finish(job)
-        return self.lanes.leave(job)
-
     @property
     def passed(self) -> int:
         """How many deliveries lie below the watermark."""
