@@ -105,13 +105,22 @@ def test_it_reads_what_any_tidy_producer_writes(more: Headers) -> None:
     assert read_usual(delivery((*more, *reversed(NEEDED[:-1]))), CAP) is not None
 
 
-def test_a_header_of_any_length_is_not_remembered() -> None:
+def test_what_is_very_long_or_much_is_not_remembered() -> None:
     for headers in (
-        (*NEEDED, ("ce_tenant", b"x" * 5000)),
+        (*NEEDED, ("ce_dataschema", b"x" * 5000)),
         (*NEEDED, ("ce_" + "x" * 5000, b"")),
+        (*NEEDED, *((f"x{number}", b"") for number in range(100))),
     ):
         assert read_usual(delivery(headers), CAP) is None
         read_closely(delivery(headers), CAP)
+
+
+def test_producers_with_as_many_headers_but_other_names_take_turns() -> None:
+    other = (*NEEDED[:-1], ("ce_correlationid", b"2"))
+    for headers in (NEEDED, other, NEEDED, other[::-1]):
+        quick = read_usual(delivery(headers), CAP)
+        assert quick is not None
+        assert content(quick) == content(read_closely(delivery(headers), CAP))
 
 
 def test_what_was_remembered_of_one_message_is_not_believed_of_the_next() -> None:

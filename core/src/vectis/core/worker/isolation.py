@@ -10,7 +10,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Coroutine, Generator
     from contextvars import Context
 
 __all__ = ["FINISHED", "first_steps", "within"]
@@ -22,8 +22,8 @@ FINISHED: Any = object()
 
 
 @coroutine
-def first_steps() -> Generator[Any, tuple[Callable[..., Coroutine[Any, Any, Any]], Any, Any], None]:
-    """Call what it is sent, with two arguments, and yield `FINISHED`: for one call after another.
+def first_steps() -> Generator[Any, Any, None]:
+    """Take a coroutine function and its two arguments, call it, yield `FINISHED`; again and again.
 
     A coroutine that is sent to by hand raises StopIteration at its end, which costs as much again
     as a short handler. Awaited, it ends without one.
@@ -44,7 +44,7 @@ def first_steps() -> Generator[Any, tuple[Callable[..., Coroutine[Any, Any, Any]
     """
     while True:
         call, first, second = yield FINISHED
-        yield from call(first, second)  # type: ignore[misc]  # a coroutine may be, in here
+        yield from call(first, second)
 
 
 @coroutine
