@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["worker_figures"]
 
 _TOPIC = "bench.orders"
-_MESSAGES = 20_000
+_MESSAGES = 40_000
 _KEYS = 1000
 _PAUSE = 0.01  # seconds that a waiting handler waits
 _SIZES = (500, 1000)  # of them at once
