@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
 from tests.kafka.broker import brokers
 from tests.kafka.jars import Missing, fetch, java
+from tests.kafka.secured import secured
 from tests.kafka.topics import create_topic, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.kafka.broker import Broker
+    from tests.kafka.secured import Secured
 
 SERVERS = "VECTIS_TEST_BOOTSTRAP_SERVERS"
+SHARED, OWN = "broker", "kafka_jars"  # the fixtures that all others here are made from
 
 
 @attrs.frozen
@@ -40,30 +43,42 @@ class Shared:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch the jars before the first test: it may take longer than a test is given."""
-    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not names.isdisjoint({"broker", "kafka_jars"}) and SERVERS not in os.environ:
+    if SERVERS not in os.environ and any(map(_wants_broker, session.items)):
         _jars()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run: here and not in a fixture, because then one line tells of all."""
+    if not _wants_broker(item):
+        return
+    if SERVERS in os.environ:
+        if OWN in _fixtures(item):
+            pytest.skip(f"needs a broker of its own, and {SERVERS} names another")
+        return
+    missing = _jars()
+    if isinstance(missing, Missing):
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(f"{missing}; with CI set nothing is skipped for that", pytrace=False)
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
-    """The jars of a broker that a test may do anything to."""
-    if SERVERS in os.environ:
-        pytest.skip(f"needs a broker of its own, and {SERVERS} names another")
-    found = _jars()
-    return _absent(found) if isinstance(found, Missing) else found
+    """What a test starts a broker from that it may do anything to."""
+    jars = _jars()
+    assert isinstance(jars, Path), "tests are skipped without"
+    return jars
 
 
 @pytest.fixture(scope="session")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shared]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """The broker that most tests use, each with topics of its own."""
     elsewhere = os.environ.get(SERVERS)
     if elsewhere:
         yield Shared(elsewhere)
         return
-    jars: Path = request.getfixturevalue("kafka_jars")
+    jars = _jars()
+    assert isinstance(jars, Path), "tests are skipped without"
     with brokers(tmp_path_factory.mktemp("broker"), jars) as (one,):
         yield Shared(one.servers)
 
@@ -72,6 +87,13 @@ def broker(
 def own_broker(kafka_jars: Path, tmp_path: Path) -> Iterator[Broker]:
     """A broker of one test's own, to be killed and paused; it takes three seconds."""
     with brokers(tmp_path / "broker", kafka_jars) as (one,):
+        yield one
+
+
+@pytest.fixture(scope="session")
+def secured_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A broker that asks for passwords and certificates."""
+    with secured(tmp_path_factory.mktemp("secured"), kafka_jars) as one:
         yield one
 
 
@@ -94,8 +116,9 @@ def _jars() -> Path | Missing:
         return missing
 
 
-def _absent(reason: Missing) -> NoReturn:
-    """Skip, from one place, so that the summary has one line for all of them."""
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        pytest.fail(f"{reason}; with CI set nothing is skipped for that", pytrace=False)
-    pytest.skip(str(reason))
+def _wants_broker(item: pytest.Item) -> bool:
+    return not {SHARED, OWN}.isdisjoint(_fixtures(item))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])  # an example in a page or a docstring has none

@@ -20,6 +20,7 @@ JARS = "VECTIS_TEST_KAFKA_JARS"
 
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
+INSTALL = f"Java {OLDEST_JAVA} or later and Maven (Debian: default-jre-headless and maven)"
 PATIENCE = 600.0  # seconds for forty jars over a slow line
 
 
@@ -42,13 +43,12 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else None
     found = found or shutil.which("java")
-    wanted = f"Java {OLDEST_JAVA} or later (Debian: apt-get install default-jre-headless)"
     if found is None:
-        raise Missing(f"a real broker needs {wanted}")
+        raise Missing(f"a real broker needs {INSTALL}; there is no java")
     told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', told)
     if version is None or int(version[1]) < OLDEST_JAVA:
-        raise Missing(f"a real broker needs {wanted}; {found} is {told.partition(chr(10))[0]}")
+        raise Missing(f"a real broker needs {INSTALL}; {found} is {told.partition(chr(10))[0]}")
     return found
 
 
@@ -68,7 +68,7 @@ def fetch() -> Path:
 def _download(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise Missing("a real broker needs Maven, to fetch it (Debian: apt-get install maven)")
+        raise Missing(f"a real broker needs {INSTALL}; there is no mvn")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix="fetching-") as fetching:
         jars = Path(fetching) / "jars"
