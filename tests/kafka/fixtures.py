@@ -16,14 +16,17 @@ import attrs
 import pytest
 
 from tests.kafka.broker import brokers
+from tests.kafka.cluster import cluster_of
 from tests.kafka.jars import Missing, fetch, java
 from tests.kafka.secured import secured
+from tests.kafka.tansu import tansu_in
 from tests.kafka.topics import create_topic, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.kafka.broker import Broker
+    from tests.kafka.cluster import Cluster
     from tests.kafka.secured import Secured
 
 SERVERS = "VECTIS_TEST_BOOTSTRAP_SERVERS"
@@ -95,6 +98,20 @@ def secured_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A broker that asks for passwords and certificates."""
     with secured(tmp_path_factory.mktemp("secured"), kafka_jars) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def cluster(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers; a test that ends one starts it again."""
+    with cluster_of(3, tmp_path_factory.mktemp("cluster"), kafka_jars) as three:
+        yield three
+
+
+@pytest.fixture(scope="session")
+def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A broker of another make, which needs no Java; see `tests.kafka.tansu` for what it lacks."""
+    with tansu_in(tmp_path_factory.mktemp("tansu")) as servers:
+        yield Shared(servers)
 
 
 @pytest.fixture

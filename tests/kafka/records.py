@@ -26,9 +26,13 @@ def write(servers: str, topic: str, values: Iterable[bytes | None], **settings: 
     """
 
     async def main() -> None:
-        async with AIOKafkaProducer(bootstrap_servers=servers, **settings) as producer:
+        producer = AIOKafkaProducer(bootstrap_servers=servers, **settings)
+        try:
+            await producer.start()
             for value in values:
                 await producer.send_and_wait(topic, value, b"key" if value is None else None, 0)
+        finally:  # `async with` does not close one that could not start
+            await producer.stop()
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
@@ -46,7 +50,10 @@ def read(servers: str, topic: str, count: int, **settings: Any) -> list[bytes | 
     async def main() -> list[bytes | None]:
         start: dict[str, Any] = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
         consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, **start, **settings)
-        async with consumer:
+        try:
+            await consumer.start()
             return [(await consumer.getone()).value for _ in range(count)]
+        finally:
+            await consumer.stop()
 
     return asyncio.run(asyncio.wait_for(main(), PATIENCE))
