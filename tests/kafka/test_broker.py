@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_it_gives_back_what_was_written(broker: Shared, new_topic: Callable[..., str]) -> None:
     topic = new_topic()
-    write(broker.servers, topic, [b"one", b"two", None])
+    write(broker.servers, topic, [b"one", b"two", None], key=b"7")
     assert read(broker.servers, topic, 3) == [b"one", b"two", None]
 
 
