@@ -84,11 +84,12 @@ def test_faults_one_after_another(
 ) -> None:
     scene = scene_at(site, tmp_path / "scene", ending)
     publisher, workers = begin(scene)
-    for fault in random.sample(faults, k=len(faults)):
-        seconds = random.uniform(0, LONGEST)
+    for number, fault in enumerate(random.sample(faults, k=len(faults))):
+        seconds = random.uniform(0, LONGEST) if number else LONGEST
         print(f"{fault} for {seconds:.1f} s")
         suffer(scene, getattr(site, fault)(), seconds)
     conclude(scene, publisher, workers)
+    assert site.proxy.accepted > len(scene.processes), "clients came through the proxy"
 
 
 def test_leaders_that_die(

@@ -10,6 +10,7 @@ import attrs
 from aiokafka import AIOKafkaClient, TopicPartition
 
 from tests.kafka.broker import brokers
+from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "cluster_of"]
 
-PATIENCE = 60.0  # seconds
+PAUSE = 0.05  # seconds between two questions
 
 
 @attrs.frozen
@@ -68,11 +69,12 @@ class Cluster:
                 await client.add_topic(topic)
                 while not (answer := found(client)):
                     await client.force_metadata_update()
+                    await asyncio.sleep(PAUSE)
                 return answer
             finally:
                 await client.close()
 
-        return asyncio.run(asyncio.wait_for(main(), PATIENCE))
+        return run(main())
 
 
 @contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = ["behind", "committed"]
-
-PATIENCE = 30.0  # seconds
 
 Answer = TypeVar("Answer")
 
@@ -69,4 +68,4 @@ def _ask(
         finally:
             await asker.stop()
 
-    return asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    return run(main())

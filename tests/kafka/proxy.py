@@ -133,13 +133,18 @@ class Proxy:
         self.accepted += 1
         pipe = self._loop.create_task(self._pipe(reader, writer))
         self._pipes.add(pipe)
-        pipe.add_done_callback(self._pipes.discard)
+
+        def end(done: asyncio.Task[None]) -> None:
+            self._pipes.discard(done)
+            _reset(writer)  # here, because one that is cancelled at once never began
+
+        pipe.add_done_callback(end)
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, back = await asyncio.open_connection(HOST, self.target)
         except OSError:
-            return _reset(writer)
+            return
         ways = (self._pass(reader, back, self._requests), self._pass(there, writer, self._answers))
         passing = [asyncio.ensure_future(way) for way in ways]
         try:
@@ -148,7 +153,6 @@ class Proxy:
             for way in passing:
                 way.cancel()
             await asyncio.gather(*passing, return_exceptions=True)
-            _reset(writer)
             _reset(back)
 
     async def _pass(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = ["read", "read_all", "write"]
-
-PATIENCE = 30.0  # seconds
 
 
 def write(
@@ -44,7 +43,7 @@ def write(
         finally:  # `async with` does not close one that could not start
             await producer.stop()
 
-    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    run(main())
 
 
 def read(servers: str, topic: str, count: int, **settings: Any) -> list[bytes | None]:
@@ -66,7 +65,7 @@ def read(servers: str, topic: str, count: int, **settings: Any) -> list[bytes | 
         finally:
             await consumer.stop()
 
-    return asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    return run(main())
 
 
 def read_all(servers: str, topic: str, **settings: Any) -> list[ConsumerRecord[Any, Any]]:
@@ -96,4 +95,4 @@ def read_all(servers: str, topic: str, **settings: Any) -> list[ConsumerRecord[A
         finally:
             await consumer.stop()
 
-    return asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    return run(main())

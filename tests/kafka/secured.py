@@ -6,7 +6,6 @@ touch the topic `FORBIDDEN`.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from tests.kafka.broker import brokers
 from tests.kafka.certificates import Authority
+from tests.kafka.leftovers import run
 from tests.kafka.node import PLAIN, Listener
 from tests.kafka.ports import HOST
 from tests.kafka.topics import create_topic
@@ -116,7 +116,7 @@ def secured(folder: Path, jars: Path) -> Iterator[Secured]:
         folder / "secured", jars, listeners=listeners, settings=rights, passwords={USER: PASSWORD}
     ) as (broker,):
         create_topic(broker.servers, FORBIDDEN)
-        asyncio.run(_forbid(broker.servers, FORBIDDEN))
+        run(_forbid(broker.servers, FORBIDDEN))
         yield Secured(broker, authority, stranger, authority.issue("client"))
 
 

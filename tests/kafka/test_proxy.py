@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kafka.broker import brokers
-from tests.kafka.node import PLAIN, Listener
 from tests.kafka.ports import HOST
 from tests.kafka.proxy import Proxy
-from tests.kafka.records import read, write
-from tests.kafka.topics import create_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NOTHING_COMES = 0.2  # seconds; an answer that is not held back takes a thousandth of it
 
@@ -138,18 +133,3 @@ def test_a_delay_holds_back_for_its_time(proxy: Proxy) -> None:
         begun = monotonic()
         assert answers(connection, b"later")
         assert monotonic() - begun >= 0.2, "a tenth of a second there and a tenth back"
-
-
-def test_clients_of_a_broker_come_through_when_it_advertises_the_proxy(
-    kafka_jars: Path, tmp_path: Path
-) -> None:
-    with Proxy() as proxy:
-        listeners = (PLAIN, Listener("PROXIED", advertised=proxy.port))
-        with brokers(tmp_path / "broker", kafka_jars, listeners=listeners) as (broker,):
-            proxy.target = broker.node.ports["PROXIED"]
-            through = broker.node.address("PROXIED")
-            topic = create_topic(broker.servers, "proxied")
-            write(through, topic, [b"one"])
-            assert read(through, topic, 1) == [b"one"]
-            # The first of each client asks where the broker is, the second follows its answer.
-            assert proxy.accepted >= 4

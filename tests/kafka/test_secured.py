@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +13,7 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
-from tests.kafka.leftovers import leftovers
+from tests.kafka.leftovers import run
 from tests.kafka.records import read, write
 from tests.kafka.secured import FORBIDDEN, MECHANISMS
 from tests.kafka.topics import create_topic, unique_name
@@ -54,8 +53,7 @@ def refused(**settings: object) -> type[KafkaError]:
             await producer.stop()
         pytest.fail("let in")
 
-    with leftovers():
-        return asyncio.run(main())
+    return run(main())
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -21,13 +21,6 @@ def test_it_gives_back_what_was_written(tansu: Shared, compression: str | None) 
     assert read(tansu.servers, topic, 2) == [b"one", None]
 
 
-def test_it_knows_groups(tansu: Shared) -> None:
-    topic = create_topic(tansu.servers, unique_name("records"))
-    write(tansu.servers, topic, [b"one"])
-    settings = {"group_id": topic, "isolation_level": "read_committed"}
-    assert read(tansu.servers, topic, 1, **settings) == [b"one"]
-
-
 def test_it_knows_no_idempotent_producer(tansu: Shared) -> None:
     topic = create_topic(tansu.servers, unique_name("records"))
     with pytest.raises(KafkaError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,20 @@ from uuid import uuid4
 from aiokafka import AIOKafkaClient
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.kafka.leftovers import run
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["create_topic", "unique_name"]
 
-PATIENCE = 30.0  # seconds
-
-_run, _numbers = uuid4().hex[:8], count(1)
+_this_run, _numbers = uuid4().hex[:8], count(1)
 
 
 def unique_name(test: str) -> str:
     """Return a name that no other test and no other run uses, after a test's own."""
     readable = re.sub(r"[^a-z0-9]+", "-", test.lower()).strip("-")[:80]
-    return f"{readable}.{_run}.{next(_numbers)}"
+    return f"{readable}.{_this_run}.{next(_numbers)}"
 
 
 def create_topic(
@@ -47,7 +46,7 @@ def create_topic(
         client: What aiokafka is told besides, such as passwords.
     """
     topic = NewTopic(name, partitions, copies, topic_configs=dict(config or {}))
-    asyncio.run(asyncio.wait_for(_create(servers, topic, client), PATIENCE))
+    run(_create(servers, topic, client))
     return name
 
 
