@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from vectis_redpanda.transport import RedpandaTransport
 
 from tests.faults.trace import WORKER, Trace
 from vectis.core import hookimpl
 from vectis.core.exceptions import LeaseLost, PublishError, TransportError
 from vectis.core.message import TopicPartition
-from vectis_redpanda import RedpandaSettings
+from vectis_redpanda import RedpandaSettings, RedpandaTransport
 from vectis_sqlite import transport_of
 
 if TYPE_CHECKING:

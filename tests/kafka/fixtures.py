@@ -3,6 +3,9 @@
 VECTIS_TEST_BOOTSTRAP_SERVERS points the same tests at another broker, a Redpanda for instance;
 those that need one of their own, to end it or to give it passwords, are skipped then.
 Without Java or Maven all of them are skipped; with CI set that is a failure.
+
+Every run of pytest loads this module. What needs aiokafka is imported where it is used, because
+that takes a fifth of a second, and some sessions do without aiokafka.
 """
 
 from __future__ import annotations
@@ -16,11 +19,8 @@ import attrs
 import pytest
 
 from tests.kafka.broker import brokers
-from tests.kafka.cluster import cluster_of
 from tests.kafka.jars import Missing, fetch, java
-from tests.kafka.secured import secured
 from tests.kafka.tansu import tansu_in
-from tests.kafka.topics import create_topic, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +96,8 @@ def own_broker(kafka_jars: Path, tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def secured_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A broker that asks for passwords and certificates."""
+    from tests.kafka.secured import secured
+
     with secured(tmp_path_factory.mktemp("secured"), kafka_jars) as one:
         yield one
 
@@ -103,6 +105,8 @@ def secured_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def cluster(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers; a test that ends one starts it again."""
+    from tests.kafka.cluster import cluster_of
+
     with cluster_of(3, tmp_path_factory.mktemp("cluster"), kafka_jars) as three:
         yield three
 
@@ -117,6 +121,7 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 @pytest.fixture
 def new_topic(broker: Shared, request: pytest.FixtureRequest) -> Callable[..., str]:
     """Make a topic on the shared broker and return its name; takes what `create_topic` takes."""
+    from tests.kafka.topics import create_topic, unique_name
 
     def make(**options: Any) -> str:
         return create_topic(broker.servers, unique_name(request.node.name), **options)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
 from tests.kafka.records import read, write
 from tests.kafka.topics import create_topic
 
@@ -20,12 +23,13 @@ def test_it_gives_back_what_was_written(broker: Shared, new_topic: Callable[...,
     assert read(broker.servers, topic, 3) == [b"one", b"two", None]
 
 
-def test_it_keeps_what_was_written_however_it_ends(own_broker: Broker) -> None:
+def test_it_keeps_what_was_written_when_it_is_killed(own_broker: Broker) -> None:
     topic = create_topic(own_broker.servers, "kept")
     write(own_broker.servers, topic, [b"before"], acks="all")
     own_broker.kill()
+    with pytest.raises(KafkaConnectionError):
+        write(own_broker.servers, topic, [b"meanwhile"])
     own_broker.start()
-    write(own_broker.servers, topic, [b"between"])
+    write(own_broker.servers, topic, [b"after"])
+    assert read(own_broker.servers, topic, 2) == [b"before", b"after"]
     own_broker.stop()
-    own_broker.start()
-    assert read(own_broker.servers, topic, 2) == [b"before", b"between"]

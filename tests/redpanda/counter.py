@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counter", "hub_on", "publishing_fails"]
 
-LONGEST = 5.0  # seconds that publishing may take
+LONGEST = 3.0  # seconds that publishing may take
 
 
 def hub_on(servers: str, *, config: dict[str, Any] | None = None, **redpanda: Any) -> Hub:
@@ -77,17 +77,8 @@ class Counter:
         )
         self.hub.on_event("order.created", self._handle, topic=topic)
 
-    def work(
-        self,
-        until: Callable[[Counter], bool],
-        meanwhile: Callable[[], Awaitable[None]] | None = None,
-    ) -> Report:
-        """Run the worker until a condition holds, and return its report.
-
-        Args:
-            until: Given this counter.
-            meanwhile: Something to be done while it works.
-        """
+    def work(self, until: Callable[[], bool]) -> Report:
+        """Run the worker until a condition holds, and return its report."""
 
         async def main() -> Report:
             worker = Worker(self.hub)
