@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from aiokafka import errors
 from aiokafka.conn import create_conn
+from aiokafka.protocol.metadata import MetadataRequest
 
 from vectis.core.redact import one_line
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from vectis_redpanda.settings import RedpandaSettings
 
 __all__ = ["Finding", "diagnose"]
-
-_ENOUGH = 5.0  # seconds for a server to answer, at most
 
 # A request for the versions that a broker speaks, number 1 of a client without a name.
 _HELLO = bytes.fromhex("0000000a 0012 0000 00000001 0000".replace(" ", ""))
@@ -45,7 +44,10 @@ class Finding:
 
 
 async def diagnose(
-    settings: RedpandaSettings, options: Mapping[str, Any], servers: Sequence[tuple[str, int]]
+    settings: RedpandaSettings,
+    options: Mapping[str, Any],
+    servers: Sequence[tuple[str, int]],
+    seconds: float,
 ) -> Finding | None:
     """Connect to each server as a client would, and return the first thing that stands in the way.
 
@@ -53,11 +55,14 @@ async def diagnose(
         settings: What is said is about their keys.
         options: What `client_options` made of them.
         servers: Hosts and ports.
+        seconds: How long a server may take for each of the few things that are tried.
 
     Returns:
         None when one of them answers.
     """
-    found = await asyncio.gather(*(_look_at(settings, options, *server) for server in servers))
+    found = await asyncio.gather(
+        *(_look_at(settings, options, *server, seconds / 3) for server in servers)
+    )
     if any(finding is None for finding in found):
         return None
     findings = [finding for finding in found if finding is not None]
@@ -66,10 +71,9 @@ async def diagnose(
 
 
 async def _look_at(
-    settings: RedpandaSettings, options: Mapping[str, Any], host: str, port: int
+    settings: RedpandaSettings, options: Mapping[str, Any], host: str, port: int, patience: float
 ) -> Finding | None:
     where = f"{host}:{port}"
-    patience = min(_ENOUGH, settings.request_timeout)
     try:
         async with asyncio.timeout(patience):
             _, writer = await asyncio.open_connection(host, port)
@@ -89,7 +93,12 @@ async def _look_at(
         )
     except (OSError, TimeoutError, errors.KafkaError, ValueError, AssertionError) as error:
         return _refused(where, settings, error, speaks)
-    await connection.close()
+    try:
+        await connection.send(MetadataRequest([]))
+    except (TimeoutError, errors.KafkaError) as error:
+        return _dismissed(where, settings, error)
+    finally:
+        await connection.close()
     return None
 
 
@@ -149,13 +158,13 @@ def _refused(
     protocol = settings.security_protocol
     if isinstance(error, ssl.SSLCertVerificationError):
         return Finding(f"{where}: {_certificate(error)}", lasting=True)
+    if isinstance(error, OSError) and speaks is None and protocol.endswith("SSL"):
+        return Finding(
+            f"{where} does not encrypt: set [redpanda] security_protocol to PLAINTEXT or "
+            "SASL_PLAINTEXT, or correct the port",
+            lasting=True,
+        )
     if isinstance(error, ssl.SSLError):
-        if speaks is None:
-            return Finding(
-                f"{where} does not encrypt: set [redpanda] security_protocol to PLAINTEXT or "
-                f"SASL_PLAINTEXT, or correct the port",
-                lasting=True,
-            )
         said = error.reason or str(error)
         hint = " ([redpanda] ssl_certfile and ssl_keyfile)" if "CERT" in said.upper() else ""
         return Finding(
@@ -194,6 +203,19 @@ def _refused(
     if protocol.endswith("SSL"):
         hint += ", ssl_certfile and ssl_keyfile"
     return Finding(f"{where} took the connection and ended it ({said}): {hint}", lasting=False)
+
+
+def _dismissed(where: str, settings: RedpandaSettings, error: Exception) -> Finding:
+    """Return what it means that a broker takes the connection, and no request."""
+    protocol = settings.security_protocol
+    if protocol.startswith("SASL") or isinstance(error, TimeoutError):
+        return _refused(where, settings, error, None)
+    wanted = "SASL_SSL" if protocol.endswith("SSL") else "SASL_PLAINTEXT"
+    return Finding(
+        f"{where} takes no request from somebody who has not logged in: set [redpanda] "
+        f"security_protocol to {wanted}, with sasl_mechanism, sasl_username and sasl_password",
+        lasting=True,
+    )
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:

@@ -29,6 +29,7 @@ __all__ = ["Link", "Refused", "stop_consumer", "stop_producer"]
 
 _METADATA_AGE = 30_000  # ms; a topic that grows is noticed within that time
 _HEARTBEAT = 1_000  # ms; a member learns with a heartbeat that partitions change hands
+_LOOK = 5.0  # seconds to find out why nobody answers
 _LAST_WORD = 2.0  # seconds for what was flushed to be closed in an orderly way
 
 
@@ -67,7 +68,8 @@ class Link:
             acks="all",
             enable_idempotence=True,
             compression_type=None if settings.compression == "none" else settings.compression,
-            max_batch_size=settings.max_batch_size,
+            # Whatever is larger than a batch has one of its own.
+            max_batch_size=min(settings.max_batch_size, settings.max_request_size),
             max_request_size=settings.max_request_size,
             metadata_max_age_ms=_METADATA_AGE,
         )
@@ -125,9 +127,13 @@ class Link:
         finally:
             await client.close()
 
-    async def trouble(self) -> TransportError | None:
-        """Say why the brokers cannot be reached now; None when one of them answers."""
-        finding = await diagnose(self.settings, self.options, self.servers)
+    async def trouble(self, seconds: float = _LOOK) -> TransportError | None:
+        """Say why the brokers cannot be reached now; None when one of them answers.
+
+        Args:
+            seconds: What is to be found out is found out within about that time.
+        """
+        finding = await diagnose(self.settings, self.options, self.servers, seconds)
         if finding is None:
             return None
         return (Refused if finding.lasting else TransportError)(finding.text)
@@ -145,10 +151,10 @@ class Link:
             await drop()
             if not isinstance(error, errors.KafkaError | OSError | TimeoutError | ValueError):
                 raise
-            raise await self._cause(error) from error
+            raise await self._cause(error, min(seconds / 2, _LOOK)) from error
 
-    async def _cause(self, error: BaseException) -> TransportError:
-        found = await self.trouble()
+    async def _cause(self, error: BaseException, seconds: float) -> TransportError:
+        found = await self.trouble(seconds)
         if found is not None:
             return found
         if isinstance(error, errors.KafkaError) and not isinstance(

@@ -8,7 +8,6 @@ an idempotent batch for ever, #1101), and it is known whether a message ever lef
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -67,16 +66,16 @@ class Producer:
         """Queue a message at once, and return the future of its receipt."""
         answer: asyncio.Future[Receipt] = self._loop.create_future()
         topic = message.topic
+        if message.key.__class__ is not bytes and message.key is not None:
+            kind = type(message.key).__name__
+            answer.set_exception(
+                PublishError(f"{topic}: the key must be bytes or None, not {kind}", fate="rejected")
+            )
+            return answer
         queues = self._topics.get(topic)
         if queues is None:
             queues = self._topics[topic] = TopicQueues(topic)
-        try:
-            queue = queues.put(Waiting(message, answer, self._loop.time()))
-        except (TypeError, AttributeError) as error:
-            answer.set_exception(
-                PublishError(f"{topic}: the key must be bytes or None ({error})", fate="rejected")
-            )
-            return answer
+        queue = queues.put(Waiting(message, answer, self._loop.time()))
         if queue.flight is None:
             self._ready[queue] = None
             self._news.set()
@@ -90,21 +89,20 @@ class Producer:
         Raises:
             TransportError: Some of it was not.
         """
+        self._empty.clear()
+        self._tell_if_empty()
         try:
-            if self._outstanding:
-                self._empty.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._patience):
-                        await self._empty.wait()
-            left = self._give_up()
+            async with asyncio.timeout(self._patience):
+                await self._empty.wait()
+        except TimeoutError as error:
+            self._give_up()
+            raise TransportError(
+                f"{self._link.named}: not everything was acknowledged within {self._patience:.3g} "
+                "s before closing; whoever sent the rest has been told"
+            ) from error
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if left:
-            raise TransportError(
-                f"{self._link.named}: {left:,} messages were not acknowledged before closing; "
-                "whoever sent them has been told"
-            )
 
     # ------------------------------------------------------------ the task
 
@@ -162,7 +160,7 @@ class Producer:
         pause = _SOON
         while self._anybody_waits:
             try:
-                producer = await self._link.producer(self._patience)
+                producer = await self._link.producer(self._patience / 2)
             except TransportError as error:
                 self._trouble = error
                 if isinstance(error, Refused):
@@ -347,29 +345,24 @@ class Producer:
             self._fail(queue, error)
         self._tell_if_empty()
 
-    def _give_up(self) -> int:
-        """Fail everything that is still here, and return how many messages that is."""
+    def _give_up(self) -> None:
+        """Fail everything that is still here."""
         why = self._trouble or TransportError(f"the connection to {self._link.named} was closed")
-        count = 0
         for queue in self._queues:
-            count += self._fail(queue, why)
+            self._fail(queue, why)
             if queue.flight is not None:
-                count += self._fail_flight(queue.flight, self._loop.time())
-        return count
+                self._fail_flight(queue.flight, self._loop.time())
 
-    def _fail(self, queue: PartitionQueue, error: BaseException) -> int:
-        """Tell everybody in a queue that their message is not sent; return how many there were."""
-        count = 0
+    def _fail(self, queue: PartitionQueue, error: BaseException) -> None:
+        """Tell everybody in a queue that their message is not sent."""
         for message, answer, _ in queue.waiting:
             if not answer.done():
                 failure = unpublished(error, queue.topic, message.size, self._largest)
                 answer.set_exception(failure)
-                count += 1
         queue.waiting.clear()
-        return count
 
-    def _fail_flight(self, flight: Flight, before: float) -> int:
-        count, queue = 0, flight.queue
+    def _fail_flight(self, flight: Flight, before: float) -> None:
+        queue = flight.queue
         for _, answer, since in flight.taken:
             if since <= before and not answer.done():
                 answer.set_exception(
@@ -380,8 +373,6 @@ class Producer:
                         fate="unknown",
                     )
                 )
-                count += 1
-        return count
 
     def _late(self, topic: str) -> PublishError:
         why: object = self._trouble

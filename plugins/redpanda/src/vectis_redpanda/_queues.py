@@ -115,7 +115,8 @@ class PartitionQueue:
         Args:
             batch: What aiokafka's `create_batch` returned.
         """
-        waiting, taken = self.waiting, []
+        waiting = self.waiting
+        taken: list[Waiting] = []
         append, limit = batch.append, self.limit
         while waiting:
             message, answer, _ = one = waiting[0]
