@@ -1,4 +1,7 @@
-"""Brokers that are not there, are something else, or refuse: the error says what to change."""
+"""What answers is no broker, shows a bad certificate, or refuses: the error says what to change.
+
+Passwords are in `test_security`, sizes and brokers that are away in `test_publishing`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.kafka.leftovers import leftovers
-from tests.kafka.ports import HOST, free_port
-from tests.kafka.secured import FORBIDDEN, MECHANISMS, PASSWORD, USER
-from tests.kafka.topics import create_topic, unique_name
+from tests.kafka.ports import HOST
+from tests.kafka.secured import FORBIDDEN, PASSWORD, USER
+from tests.kafka.topics import unique_name
 from tests.redpanda.counter import LONGEST, hub_on, publishing_fails
 from vectis.core.exceptions import TransportError
 from vectis.core.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.kafka.fixtures import Shared
     from tests.kafka.secured import Secured
@@ -61,16 +64,6 @@ def assert_said(words: tuple[str, str], *wanted: str) -> None:
 
 
 # ---------------------------------------------------------------- the address
-
-
-def test_nobody_is_at_the_address() -> None:
-    servers = f"{HOST}:{free_port()}"
-    begun = time.monotonic()
-    error = publishing_fails(hub_on(servers), "vectis.orders")
-    assert time.monotonic() - begun < LONGEST + 2
-    assert error.fate == "not_sent"
-    assert servers in str(error)
-    assert "[redpanda] bootstrap_servers" in str(error)
 
 
 class Web(socketserver.StreamRequestHandler):
@@ -141,72 +134,7 @@ def test_encryption_on_one_side_only(secured_broker: Secured, listener: str, pro
     assert_said(words, servers, "[redpanda] security_protocol")
 
 
-# ---------------------------------------------------------------- users
-
-
-def user(secured_broker: Secured, mechanism: str, password: str) -> dict[str, Any]:
-    return {
-        "security_protocol": "SASL_SSL",
-        "ssl_cafile": str(secured_broker.authority.file),
-        "sasl_mechanism": mechanism,
-        "sasl_username": USER,
-        "sasl_password": password,
-    }
-
-
-@pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_wrong_password_is_named_and_never_shown(
-    secured_broker: Secured, mechanism: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    servers = secured_broker.broker.node.address("SASL_SSL")
-    wrong = "Tr0ub4dor&3"
-    with caplog.at_level("DEBUG"):
-        words = words_for_both(servers, **user(secured_broker, mechanism, wrong))
-    assert_said(words, servers, USER, "sasl_password")
-    assert wrong not in " ".join(words)
-    assert wrong not in caplog.text
-
-
-def test_a_password_where_nobody_asks_for_one(secured_broker: Secured) -> None:
-    servers = secured_broker.broker.node.address("SSL")
-    words = words_for_both(servers, **user(secured_broker, "PLAIN", PASSWORD))
-    assert_said(words, servers, "[redpanda] security_protocol")
-
-
-def test_no_password_where_one_is_asked_for(secured_broker: Secured) -> None:
-    servers = secured_broker.broker.node.address("SASL_PLAINTEXT")
-    words = words_for_both(servers, security_protocol="PLAINTEXT")
-    assert_said(words, servers, "[redpanda] security_protocol")
-
-
-@pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_the_right_password_is_never_shown_either(
-    secured_broker: Secured, mechanism: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    topic = create_topic(secured_broker.broker.servers, unique_name("orders"))
-    settings = user(secured_broker, mechanism, PASSWORD)
-    hub = hub_on(secured_broker.broker.node.address("SASL_SSL"), **settings)
-
-    async def main() -> None:
-        await hub.publish(topic, "order.created", {"order_id": 7}, key="7")
-        await hub.shutdown()
-
-    with caplog.at_level("DEBUG"), leftovers():
-        asyncio.run(main())
-    assert PASSWORD not in caplog.text
-    assert PASSWORD not in repr(hub.settings("redpanda"))
-
-
-def test_a_topic_that_this_user_may_not_use(secured_broker: Secured) -> None:
-    settings = user(secured_broker, "PLAIN", PASSWORD)
-    servers = secured_broker.broker.node.address("SASL_SSL")
-    published = publishing_fails(hub_on(servers, **settings), FORBIDDEN)
-    assert published.fate in ("not_sent", "rejected")
-    told = str(published), working_fails(worker_hub(servers, FORBIDDEN, **settings))
-    assert_said(told, FORBIDDEN, "may not use", "[redpanda] sasl_username")
-
-
-# ---------------------------------------------------------------- topics and sizes
+# ---------------------------------------------------------------- topics
 
 
 def test_a_topic_that_does_not_exist_names_the_command_that_makes_it(broker: Shared) -> None:
@@ -218,24 +146,15 @@ def test_a_topic_that_does_not_exist_names_the_command_that_makes_it(broker: Sha
     assert error.fate in ("not_sent", "rejected")
 
 
-def test_a_message_larger_than_allowed_here_is_refused_before_it_is_sent(
-    broker: Shared, new_topic: Callable[..., str]
-) -> None:
-    topic = new_topic()
-    error = publishing_fails(
-        hub_on(broker.servers, max_request_size=10_000), topic, {"text": "x" * 20_000}
-    )
-    assert error.fate == "rejected"
-    assert "max_request_size" in str(error)
-    assert "10,000" in str(error)
-    assert "20," in str(error), "its own size"
-
-
-def test_a_message_larger_than_the_broker_takes_names_both_sizes(
-    broker: Shared, new_topic: Callable[..., str]
-) -> None:
-    topic = new_topic(config={"max.message.bytes": "10000"})
-    error = publishing_fails(hub_on(broker.servers), topic, {"text": "x" * 20_000})
-    assert error.fate == "rejected"
-    assert "20," in str(error), "its own size"
-    assert "max.message.bytes" in str(error)
+def test_a_topic_that_this_user_may_not_use(secured_broker: Secured) -> None:
+    settings: dict[str, Any] = {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": str(secured_broker.authority.file),
+        "sasl_username": USER,
+        "sasl_password": PASSWORD,
+    }
+    servers = secured_broker.broker.node.address("SASL_SSL")
+    published = publishing_fails(hub_on(servers, **settings), FORBIDDEN)
+    assert published.fate in ("not_sent", "rejected")
+    told = str(published), working_fails(worker_hub(servers, FORBIDDEN, **settings))
+    assert_said(told, FORBIDDEN, "may not use", "[redpanda] sasl_username")
