@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.stage import GROUP, TOPIC, TYPE, Stage
@@ -12,6 +13,7 @@ from tests.kafka.records import read_all
 from tests.kafka.topics import create_topic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.faults.stage import Process
@@ -51,15 +53,25 @@ class BrokerScene(Stage):
         servers: The bootstrap servers that publishers and workers use.
         straight: Those of the same brokers that are not subject to the fault.
         copies: On how many brokers the topics are kept.
+        topics: What is published to.
     """
 
-    def __init__(self, folder: Path, servers: str, straight: str, copies: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        servers: str,
+        straight: str,
+        copies: int,
+        topics: Sequence[str] = (TOPIC,),
+    ) -> None:
+        self._topics = topics
         redpanda = {"bootstrap_servers": servers, **CONFIG["redpanda"]}
         super().__init__(folder, {**CONFIG, "redpanda": redpanda}, BARE)
         self.straight = straight
         self.handlers(HANDLERS)
-        for topic in (TOPIC, f"{TOPIC}.dlq"):
-            create_topic(straight, topic, partitions=PARTITIONS, copies=copies)
+        for topic in topics:
+            for name in (topic, f"{topic}.dlq"):
+                create_topic(straight, name, partitions=PARTITIONS, copies=copies)
 
     def insistent(self) -> Process:
         """Start a publisher that goes on until `enough`."""
@@ -71,12 +83,16 @@ class BrokerScene(Stage):
 
     def until_more(self, count: int = 40) -> None:
         """Return when the workers have finished that many more: they work, by themselves."""
-        wanted = self._finished() + count
-        self.until(lambda: self._finished() >= wanted, f"for {count} more")
+        self.until_finished(self._finished() + count)
+
+    def until_finished(self, count: int) -> None:
+        """Return when the workers have finished that many."""
+        self.until(lambda: self._finished() >= count, f"for {count} to be finished")
 
     def until_nothing_is_left(self) -> None:
         """Return when the group has committed everything there is."""
-        self.until(lambda: behind(self.straight, GROUP, TOPIC) == 0, "for the rest", patience=300)
+        for topic in self._topics:
+            self.until(partial(self._all_done, topic), f"for {topic}", patience=300)
 
     def publications(self) -> list[Publication]:
         """What was published, as far as the publisher knew."""
@@ -94,7 +110,7 @@ class BrokerScene(Stage):
         return list(found.values())
 
     def log(self) -> list[Record]:
-        """Everything in the topic, read by plain aiokafka."""
+        """Everything in the topics, read by plain aiokafka."""
         return [
             Record(
                 one.topic,
@@ -103,8 +119,12 @@ class BrokerScene(Stage):
                 None if one.key is None else one.key.decode(),
                 dict(one.headers).get("ce_id", b"").decode(),
             )
-            for one in read_all(self.straight, TOPIC)
+            for topic in self._topics
+            for one in read_all(self.straight, topic)
         ]
+
+    def _all_done(self, topic: str) -> bool:
+        return behind(self.straight, GROUP, topic) == 0
 
     def _finished(self) -> int:
         traces = self.folder.glob("worker-*.trace")

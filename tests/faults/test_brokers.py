@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.broker_scene import BrokerScene
+from tests.faults.orders import plan, publications
 from tests.faults.site import FAULTS, site_in
 from tests.faults.size import FULL
 from tests.faults.stage import TOPIC
+from tests.faults.trace import sent_in
+from vectis_commerce.demo import ledger
+from vectis_commerce.demo.check import reckon
+from vectis_commerce.demo.orders import read_orders
+from vectis_commerce.events import INVENTORY, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from tests.faults.stage import Process
     from tests.kafka.cluster import Cluster
 
+HANDLERS = "vectis_commerce.demo.consumer"
 TIMES = 5 if FULL else 1
 # Seconds: in full beyond the session of a member, and always beyond the deadline of a call.
 LONGEST = 20.0 if FULL else 2.5
@@ -107,3 +114,35 @@ def test_leaders_that_die(
         leader.start()
         cluster.until_whole(TOPIC)
     conclude(scene, publisher, workers)
+
+
+def test_the_ledger_is_exact_when_a_worker_is_killed_and_another_joins(
+    site: Site, tmp_path: Path, ending: ExitStack, orders_file: Path, random: Random
+) -> None:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    servers = site.broker.servers
+    scene = BrokerScene(folder, servers, servers, copies=1, topics=(INVENTORY, ORDERS))
+    ending.callback(scene.clear)
+    scene.configure(
+        plugins={"enable": ["bus", "commerce", "recorder", "redpanda"]},
+        hub={"publish_timeout": 30.0},
+    )
+    orders = read_orders(orders_file).orders
+    planned = plan(orders)
+    workers = [scene.worker(HANDLERS), scene.worker(HANDLERS)]
+    scene.until_at_work(*workers)
+    publisher = scene.publisher(orders_file)
+    for moment in sorted(random.uniform(0, 0.8) for _ in range(TIMES)):
+        scene.until_finished(int(moment * len(planned)))
+        victim = random.randrange(len(workers))
+        workers[victim].kill()
+        workers[victim] = scene.worker(HANDLERS)
+    scene.until(lambda: publisher.popen.poll() == 0, "for the publisher", patience=600)
+    scene.until_nothing_is_left()
+    scene.until_at_work(*workers)
+    assert [worker.stop() for worker in workers] == [0, 0], scene.said()
+    findings = scene.findings(publications(planned, sent_in(folder)))
+    assert not findings.problems, findings
+    reckoning = reckon(orders, (), ledger.read(folder / "ledger.db"))
+    assert reckoning.matches, reckoning.differences[:10]
