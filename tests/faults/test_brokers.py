@@ -68,6 +68,15 @@ def suffer(scene: BrokerScene, fault: AbstractContextManager[None], seconds: flo
     scene.until_more()
 
 
+def visit(scene: BrokerScene) -> None:
+    """Have a third worker join, take its part, and leave in good order."""
+    third = scene.worker()
+    scene.until_at_work(third)
+    scene.until_more()
+    assert third.stop() == 0, third.said()
+    scene.until_more()
+
+
 def conclude(scene: BrokerScene, publisher: Process, workers: list[Process]) -> None:
     """Have everything handled, and hold the history against what was promised."""
     scene.enough()
@@ -95,6 +104,7 @@ def test_faults_one_after_another(
         seconds = random.uniform(0, LONGEST) if number else LONGEST
         print(f"{fault} for {seconds:.1f} s")
         suffer(scene, getattr(site, fault)(), seconds)
+    visit(scene)
     conclude(scene, publisher, workers)
     assert site.proxy.accepted > len(scene.processes), "clients came through the proxy"
 
