@@ -24,7 +24,7 @@ CLUSTER = "dmVjdGlzLW9uLWthZmthIQ"  # an id has to be 16 bytes in base64
 PATIENCE = 60.0  # seconds for a start or an end, on a busy machine
 TRIES = 5  # with other ports each
 STARTED = b"Kafka Server started"  # said when a broker takes requests, and not before
-TAKEN = "Address already in use"
+TAKEN = b"Address already in use"
 SHOWN = 4_000  # characters of the log, for whoever has to find out what was wrong
 
 JAVA = (
@@ -39,6 +39,10 @@ JAVA = (
 
 class NotStarted(Exception):
     """A broker did not start; the text has the end of its log."""
+
+
+class PortTaken(NotStarted):
+    """Somebody else listens on one of its ports."""
 
 
 class Broker:
@@ -92,7 +96,8 @@ class Broker:
             if code is not None or time.monotonic() > end:
                 self.kill()
                 what = "is not ready" if code is None else f"ended with {code}"
-                raise NotStarted(f"node {self.node.id} {what}:\n{self.said()}")
+                error = PortTaken if TAKEN in self._said() else NotStarted
+                raise error(f"node {self.node.id} {what}:\n{self.said()}")
             time.sleep(0.02)
 
     def start(self) -> None:
@@ -191,8 +196,8 @@ def brokers(
                     broker.begin()  # all of them: none is ready without a quorum
                 for broker in started:
                     broker.until_ready()
-            except NotStarted as error:
-                if TAKEN in str(error) and attempt < TRIES:
+            except PortTaken:
+                if attempt < TRIES:
                     continue  # somebody was quicker; the next ones are other ports
                 raise
             yield started
