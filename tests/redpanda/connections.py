@@ -44,7 +44,8 @@ def publish(settings: RedpandaSettings, topic: str, *, timeout: float = 10.0) ->
     async def main() -> Receipt:
         transport = RedpandaTransport(settings, publish_timeout=timeout)
         try:
-            return await transport.carrier(topic).send(Message(topic, b"7", b"{}"))
+            receipt: Receipt = await transport.carrier(topic).send(Message(topic, b"7", b"{}"))
+            return receipt
         finally:
             await transport.close()
 

@@ -303,7 +303,8 @@ def test_a_loop_that_ends_without_closing_leaves_nothing_behind(
     transport = RedpandaTransport(settings(broker.servers))
 
     async def main() -> Receipt:
-        return await transport.carrier(topic).send(Message(topic, b"7", b"{}"))
+        receipt: Receipt = await transport.carrier(topic).send(Message(topic, b"7", b"{}"))
+        return receipt
 
     assert [asyncio.run(main()).offset for _ in range(3)] == [0, 1, 2]
     gc.collect()  # what was not closed would warn now, and a warning is a failure
@@ -373,7 +374,7 @@ def test_the_child_of_a_fork_has_a_producer_of_its_own(
 def test_the_hub_tells_why_nothing_was_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = free.getsockname()[1]
-    config = {
+    config: dict[str, Any] = {
         "redpanda": {"bootstrap_servers": f"127.0.0.1:{nobody}"},
         "hub": {"publish_timeout": 1.0},
     }

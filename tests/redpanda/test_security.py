@@ -6,7 +6,7 @@ What those are told who are not let in stands in `test_refusals`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,7 +81,7 @@ def test_a_password_where_none_is_wanted_is_said(secured_broker: Secured) -> Non
     )
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a user without a password": (
         {"security_protocol": "SASL_SSL", "sasl_username": "shop"},
         "needs sasl_password: set it, or VECTIS_REDPANDA_SASL_PASSWORD",

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from aiokafka import ConsumerRebalanceListener, errors
 from aiokafka import TopicPartition as KafkaPartition
 
-from vectis.core.exceptions import LeaseLost, TransportError
+from vectis.core.exceptions import ConfigError, LeaseLost, TransportError
 from vectis.core.message import TopicPartition
 from vectis_redpanda._faults import explained, missing_topic
 from vectis_redpanda._intake import Ended, Intake
 from vectis_redpanda._internals import committed_offsets, membership, partitions_of, refresh
 from vectis_redpanda._link import stop_consumer
+from vectis_redpanda._topics import missing_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -230,6 +231,7 @@ class Member:
             consumer.subscribe(self._topics, listener=listener)
             if missing:
                 await self._until_made(consumer, missing)
+            await self._see_to_dead_letters()
         except BaseException:
             await stop_consumer(consumer)
             raise
@@ -251,6 +253,17 @@ class Member:
             missing -= (await self._existing(consumer)).keys()
         if missing:
             raise TransportError(f"{self._named}: {'; '.join(map(missing_topic, sorted(missing)))}")
+
+    async def _see_to_dead_letters(self) -> None:
+        """Make topics for dead letters: without, one bad message would hold everything up."""
+        failed = await missing_dead_letters(self._link, self._topics)
+        if failed:
+            causes = "; ".join(map(str, failed.values()))
+            raise ConfigError(
+                f"{self._named}: without its topic for dead letters, nothing behind a bad message "
+                f"could be committed, so this does not start. {causes}. Create it as somebody who "
+                f"may: `vectis topics create {' '.join(failed)}`"
+            )
 
     async def _find(self, consumer: AIOKafkaConsumer) -> None:
         """Have aiokafka look for topics until it has found all, some of which are new."""

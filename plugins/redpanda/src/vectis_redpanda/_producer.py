@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
 
+from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
 from vectis_redpanda._internals import drop_producer
@@ -179,8 +180,13 @@ class Producer:
         """Send one batch of what waits for a partition."""
         batch = session.producer.create_batch()
         taken = queue.fill(batch)
-        # What exceeds the size of a batch has one of its own.
-        if len(taken) == 1 and batch.size() > self._largest:
+        # What exceeds the size of a batch has one of its own. A dead letter is larger than what it
+        # holds, and must not be lost: only the broker refuses one.
+        if (
+            len(taken) == 1
+            and batch.size() > self._largest
+            and not queue.topic.endswith(DEAD_LETTERS)
+        ):
             taken[0].answer.set_exception(_too_large(queue.topic, batch.size(), self._largest))
             taken = []
         if not taken:

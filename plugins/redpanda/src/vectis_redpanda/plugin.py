@@ -51,7 +51,7 @@ class Redpanda:
     def vectis_unavailable(self, hub: Hub) -> str | None:
         """Say what is missing: servers, aiokafka, or settings that can work together."""
         return (
-            self._missing(hub)
+            missing(hub)
             or problem_with(settings_of(hub), folder_of(hub))
             or _missing_codec(settings_of(hub))
         )
@@ -87,22 +87,24 @@ class Redpanda:
             )
         return self._transport
 
-    def _missing(self, hub: Hub) -> str | None:
-        if not settings_of(hub).bootstrap_servers:
-            return NO_SERVERS
-        # Looked for, not imported: it costs 200 ms.
-        return NO_AIOKAFKA if find_spec("aiokafka") is None else None
-
     def _usable(self, hub: Hub) -> bool:
         if hub.hub_settings.transport not in (None, "redpanda"):
             return False  # another one was chosen, and is not to fail because of this one
-        missing = self._missing(hub)
-        if missing == NO_AIOKAFKA and not self._warned:
+        absent = missing(hub)
+        if absent == NO_AIOKAFKA and not self._warned:
             # Somebody meant to publish; without servers nobody did, and that is silent.
             self._warned = True
             servers = settings_of(hub).bootstrap_servers
             logger.warning("nothing is published to %s: %s", servers, NO_AIOKAFKA)
-        return missing is None
+        return absent is None
+
+
+def missing(hub: Hub) -> str | None:
+    """Say what is missing, servers or aiokafka; None when nothing is."""
+    if not settings_of(hub).bootstrap_servers:
+        return NO_SERVERS
+    # Looked for, not imported: it costs 200 ms.
+    return NO_AIOKAFKA if find_spec("aiokafka") is None else None
 
 
 def settings_of(hub: Hub) -> RedpandaSettings:
