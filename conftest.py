@@ -17,6 +17,9 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from vectis.core.default import use_hub
 
+# A broker for whichever folder of tests asks for one.
+pytest_plugins = ["tests.kafka.fixtures"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

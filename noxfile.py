@@ -32,6 +32,7 @@ DISTRIBUTIONS = [
 ]
 SOURCES = [str(ROOT / folder / "src") for folder in DISTRIBUTIONS if folder != "."]
 WORKSPACE = ["-r", "requirements.txt"]
+WITH_AIOKAFKA = [*WORKSPACE, "-e", "./plugins/redpanda[aiokafka]"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -62,7 +63,7 @@ def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> N
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests and the examples in docstrings, with coverage; or what `-- PATH` selects."""
-    install(session, *WORKSPACE, "-e", "./plugins/redpanda[aiokafka]", groups=("test",))
+    install(session, *WITH_AIOKAFKA, groups=("test",))
     if session.posargs:
         # The coverage of a part says nothing about the whole.
         session.run("pytest", *session.posargs)
@@ -77,7 +78,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Kill, stop and pause real processes in full; FAULT_SEED repeats, FAULT_ORDERS feeds a run."""
-    install(session, *WORKSPACE, groups=("test",))
+    install(session, *WITH_AIOKAFKA, groups=("test",))
     # A scenario waits for conditions and gives up by itself; the limit is for a hang.
     arguments = session.posargs or ["tests/faults"]
     session.run("pytest", "-s", "--timeout=3600", *arguments, env={"FAULT_FULL": "1"})
@@ -95,8 +96,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of all packages and tests, strictly."""
-    redpanda = "./plugins/redpanda[aiokafka]"
-    install(session, *WORKSPACE, "-e", redpanda, "nox", groups=("test", "types"))
+    install(session, *WITH_AIOKAFKA, "nox", groups=("test", "types"))
     session.run("mypy", *session.posargs)
 
 
@@ -129,7 +129,7 @@ def dev(session: nox.Session) -> None:
     """Install the workspace and every tool into the environment that nox itself runs in."""
     wanted = nox.project.dependency_groups(PYPROJECT, "dev")
     pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt"]
-    session.run(*pip, *WORKSPACE, "-e", "./plugins/redpanda[aiokafka]", *wanted, external=True)
+    session.run(*pip, *WITH_AIOKAFKA, *wanted, external=True)
 
 
 @nox.session(python=PYTHONS[0])

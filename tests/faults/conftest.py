@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.scene import Scene
+from tests.faults.size import FULL
 from vectis_commerce.demo.orders import shipped_orders
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether to run everything in full rather than a short selection."""
-    return os.environ.get("FAULT_FULL") == "1"
+    return FULL
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""A plugin that stands in front of the SQLite transport and writes down everything that passes.
+"""A plugin that stands in front of a transport and writes down everything that passes.
 
+That is the brokers' when `[redpanda] bootstrap_servers` is set, and the SQLite transport else.
 It is a transport of its own, picked by `[hub] transport = "recorder"`, and an observer of handlers.
 It changes nothing, with one exception: while the file `letters-refused` exists, dead letters are.
 """
@@ -18,8 +19,9 @@ import attrs
 
 from tests.faults.trace import WORKER, Trace
 from vectis.core import hookimpl
-from vectis.core.exceptions import LeaseLost, PublishError
+from vectis.core.exceptions import LeaseLost, PublishError, TransportError
 from vectis.core.message import TopicPartition
+from vectis_redpanda import RedpandaSettings, RedpandaTransport
 from vectis_sqlite import transport_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from vectis.core.message import Delivery, Message, Receipt
     from vectis.core.subscription import Subscription
     from vectis.core.transport import Assigned, Carrier, Consumer, Route
+    from vectis_sqlite import SqliteTransport
 
 REFUSED = Path("letters-refused")
 """While it exists no dead letter is taken."""
@@ -43,6 +46,16 @@ def trace() -> Trace:
     return Trace(Path.cwd(), os.environ[WORKER])
 
 
+@cache
+def _transport(hub: Hub) -> RedpandaTransport | SqliteTransport | None:
+    for plugin in hub.plugins:
+        settings = plugin.settings
+        if isinstance(settings, RedpandaSettings) and settings.bootstrap_servers:
+            patience = hub.hub_settings.publish_timeout
+            return RedpandaTransport(settings, publish_timeout=patience)
+    return transport_of(hub)
+
+
 @hookimpl
 def vectis_subscribe(route: Route, subscription: Subscription) -> Callable[[], None] | None:
     return (lambda: None) if route.scope == "service" else None
@@ -50,7 +63,7 @@ def vectis_subscribe(route: Route, subscription: Subscription) -> Callable[[], N
 
 @hookimpl
 def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
-    transport = transport_of(hub) if route.scope == "service" else None
+    transport = _transport(hub) if route.scope == "service" else None
     if transport is None:
         return None
     carrier = transport.carrier(route.name)
@@ -61,7 +74,7 @@ def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
 
 @hookimpl
 def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
-    transport = transport_of(hub)
+    transport = _transport(hub)
     return None if transport is None else RecordingConsumer(transport.consumer(topics, group))
 
 
@@ -141,7 +154,7 @@ class RecordingConsumer:
         async def assigned(partitions: frozenset[TopicPartition]) -> None:
             for where in sorted(partitions):
                 at = time.monotonic()
-                committed = await self._inner.committed(where) or 0
+                committed = await self._committed(where)
                 generations[where] = generations.get(where, 0) + 1
                 trace().step("assigned", generations[where], *where, committed, at=at)
             await on_assigned(partitions)
@@ -152,6 +165,13 @@ class RecordingConsumer:
                 trace().step("revoked", generations[where], *where)
 
         await self._inner.start(on_assigned=assigned, on_revoked=revoked)
+
+    async def _committed(self, where: TopicPartition) -> int:
+        while True:
+            try:
+                return await self._inner.committed(where) or 0
+            except TransportError:  # the broker is away; what is written down has to be true
+                await asyncio.sleep(0.05)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         places = [(generations.get(where, 0), *where, at) for where, at in offsets.items()]

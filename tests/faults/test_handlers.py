@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.scene import SHORT_LEASE, TOPIC
+from tests.faults.scene import SHORT_LEASE
+from tests.faults.stage import TOPIC
 
 if TYPE_CHECKING:
     from tests.faults.scene import Scene

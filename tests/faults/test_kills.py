@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from tests.faults.scene import Process, Scene
+    from tests.faults.scene import Scene
+    from tests.faults.stage import Process
 
 HANDLERS = "vectis_commerce.demo.consumer"
 TRACED = 400  # bytes of trace for one message, roughly: sent, handled, committed

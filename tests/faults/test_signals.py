@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from tests.faults.scene import SHORT_LEASE, TOPIC
+from tests.faults.scene import SHORT_LEASE
+from tests.faults.stage import TOPIC
 
 if TYPE_CHECKING:
     from random import Random

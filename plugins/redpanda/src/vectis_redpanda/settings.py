@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
+from attrs.validators import ge, gt, in_, optional
 
 from vectis.core.settings import secret
 
 __all__ = ["RedpandaSettings"]
 
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+
 
 @attrs.frozen
 class RedpandaSettings:
-    """Where the brokers are and how to speak to them.
+    """Where the brokers are, how to speak to them, and how to carry events.
+
+    Files with a relative path are looked for from the config file's folder, or from the working
+    directory when there is no config file.
 
     Args:
         bootstrap_servers: `host:port`, several separated by commas; None: the plugin steps aside.
@@ -21,18 +29,62 @@ class RedpandaSettings:
         sasl_mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
         sasl_username: The user's name.
         sasl_password: The user's password; masked wherever settings are shown.
-        ssl_cafile: File with the certificates of trusted authorities.
+        ssl_cafile: File with the certificates of trusted authorities; None: those of the system.
         ssl_certfile: File with this client's certificate.
-        ssl_keyfile: File with this client's private key.
+        ssl_keyfile: File with this client's private key, when it is not in `ssl_certfile`.
         ssl_password: Password of that key; masked likewise.
+        client_id: The name under which the brokers' logs and quotas know this client.
+        request_timeout: Seconds that a broker has to answer one request, and to be connected to.
+        compression: `none`, `gzip`, `snappy`, `lz4` or `zstd`; all but gzip need the package
+            cramjam.
+        linger_ms: Milliseconds to wait for more messages before a batch is sent. What is sent while
+            a batch is under way shares the next one anyway.
+        max_batch_size: Bytes of one batch, which a broker takes or refuses as a whole.
+        max_request_size: Bytes that one message may have, as it is written to the broker; a larger
+            one is refused without asking it. The broker's own limit is `message.max.bytes`.
+        session_timeout: Seconds without a sign of life until a member of a group counts as dead and
+            its partitions go to others.
+        rebalance_timeout: Seconds that a member has to finish what is in hand when partitions
+            change hands; None: `[consumer] shutdown_timeout` and ten seconds.
+        group_instance_id: A name of this member that stays the same when its process starts anew:
+            a restart within `session_timeout` then moves no partitions. Each process of a group
+            needs another one.
+        partitions: How many partitions `vectis topics create` gives to a topic.
+        replication: On how many brokers it keeps a copy; None: as the cluster is set up.
+        retention_age: Seconds that it has records kept; None: as the cluster is set up.
+        retention_bytes: Bytes of each partition that it has kept; None: as the cluster is set up.
+
+    Example:
+        >>> from vectis_redpanda import RedpandaSettings
+        >>> RedpandaSettings(bootstrap_servers="localhost:9092").security_protocol
+        'PLAINTEXT'
     """
 
     bootstrap_servers: str | None = None
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    security_protocol: Protocol = "PLAINTEXT"
+    sasl_mechanism: Mechanism = "PLAIN"
     sasl_username: str | None = None
     sasl_password: str | None = secret()
     ssl_cafile: str | None = None
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
     ssl_password: str | None = secret()
+
+    client_id: str = "vectis"
+    request_timeout: float = attrs.field(default=10.0, validator=gt(0))
+
+    compression: Compression = attrs.field(
+        default="none", validator=in_(("none", "gzip", "snappy", "lz4", "zstd"))
+    )
+    linger_ms: float = attrs.field(default=0.0, validator=ge(0))
+    max_batch_size: int = attrs.field(default=65_536, validator=ge(1))
+    max_request_size: int = attrs.field(default=1_048_576, validator=ge(1))
+
+    session_timeout: float = attrs.field(default=15.0, validator=gt(0))
+    rebalance_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    group_instance_id: str | None = None
+
+    partitions: int = attrs.field(default=8, validator=ge(1))
+    replication: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    retention_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    retention_bytes: int | None = attrs.field(default=None, validator=optional(ge(1)))

@@ -1,0 +1,115 @@
+"""What the errors of brokers mean, in words: what happened, and which key to change.
+
+What happened while connecting is told by `_diagnosis`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import errors
+
+from vectis.core.exceptions import PublishError, TransportError
+from vectis.core.redact import one_line
+
+if TYPE_CHECKING:
+    from vectis.core.exceptions import Fate
+
+__all__ = ["DISPLACED", "TOO_LARGE", "explained", "missing_topic", "unpublished"]
+
+TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+"""The batch is larger than the broker takes; it says nothing about which message is."""
+
+DISPLACED = (
+    errors.OutOfOrderSequenceNumber,
+    errors.UnknownProducerId,
+    errors.InvalidProducerIdMapping,
+    errors.InvalidProducerEpoch,
+    errors.ProducerFenced,
+    errors.ProducerClosed,
+)
+"""Nothing was written, and nothing will be through this producer: the place in the sequence of its
+batches is lost. Another one can send the same again (aiokafka #1017)."""
+
+_REFUSED = (
+    *TOO_LARGE,
+    errors.TopicAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.InvalidTopicError,
+    errors.InvalidTimestampError,
+    errors.PolicyViolationError,
+    errors.InvalidRequiredAcksError,
+    errors.UnsupportedForMessageFormatError,
+)
+
+
+def missing_topic(topic: str) -> str:
+    """Say that a topic does not exist, and how to make it."""
+    return (
+        f"topic {topic} does not exist, and the broker does not create it by itself: "
+        f"`vectis topics create {topic}`"
+    )
+
+
+def explained(error: BaseException, *, topic: str | None = None, group: str | None = None) -> str:
+    """Return what an error means, and what to do.
+
+    Args:
+        error: What aiokafka raised.
+        topic: The topic that was asked for, if one was.
+        group: The consumer group, likewise.
+    """
+    if isinstance(error, errors.TopicAuthorizationFailedError):
+        return (
+            f"this user may not use topic {topic or _argument(error)}: have it allowed on the "
+            "broker, or log in as another one ([redpanda] sasl_username or ssl_certfile)"
+        )
+    if isinstance(error, errors.GroupAuthorizationFailedError):
+        return (
+            f"this user may not join group {group or _argument(error)}: have it allowed on the "
+            "broker, or log in as another one ([redpanda] sasl_username or ssl_certfile)"
+        )
+    if isinstance(error, errors.ClusterAuthorizationFailedError):
+        return (
+            "this user may not write in order and without duplicates (IdempotentWrite on the "
+            "cluster): have it allowed on the broker"
+        )
+    if isinstance(error, errors.UnknownTopicOrPartitionError) and topic is not None:
+        return missing_topic(topic)
+    if isinstance(error, errors.InvalidTopicError):
+        return f"the broker does not take {topic or _argument(error)!r} for a topic's name"
+    if isinstance(error, errors.InconsistentGroupProtocolError):
+        return (
+            f"group {group} is in use by members that share partitions in another way: "
+            "stop them, or choose another name in [consumer] group"
+        )
+    if isinstance(error, errors.InvalidSessionTimeoutError):
+        return "the broker does not allow [redpanda] session_timeout: choose another one"
+    text = one_line(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def unpublished(error: BaseException, topic: str, size: int, limit: int) -> PublishError:
+    """Return the error for whoever sent a message that a broker did not take.
+
+    Args:
+        error: What aiokafka raised.
+        topic: The topic.
+        size: Bytes of the message.
+        limit: `[redpanda] max_request_size`.
+    """
+    if isinstance(error, TOO_LARGE):
+        return PublishError(
+            f"{topic}: the message has {size:,} bytes, which is more than the broker takes, though "
+            f"[redpanda] max_request_size allows {limit:,}: send a reference to the data instead, "
+            "or have max.message.bytes of the topic raised",
+            fate="rejected",
+        )
+    if isinstance(error, TransportError):
+        return PublishError(f"{topic}: {error}", fate="not_sent")
+    fate: Fate = "rejected" if isinstance(error, _REFUSED) else "unknown"
+    return PublishError(f"{topic}: {explained(error, topic=topic)}", fate=fate)
+
+
+def _argument(error: BaseException) -> str:
+    return one_line(", ".join(map(str, error.args)))

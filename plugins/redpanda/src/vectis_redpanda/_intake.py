@@ -1,0 +1,317 @@
+"""Taking deliveries from aiokafka: fairly, without what is paused, and cancelled without a loss.
+
+The partitions, their pauses and what was received ahead are kept here; who holds which partition is
+the business of `_member` and `_reader`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka import errors
+
+from vectis.core.exceptions import TransportError
+from vectis.core.message import Delivery, TopicPartition
+from vectis_redpanda._faults import explained
+from vectis_redpanda._internals import has_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.structs import ConsumerRecord
+
+__all__ = ["Ended", "Intake"]
+
+logger = logging.getLogger("vectis.redpanda")
+
+
+class Ended(TransportError):
+    """aiokafka's consumer has ended by itself: only another one will read on."""
+
+
+class Intake:
+    """The deliveries of the partitions that are held.
+
+    Args:
+        consumer: aiokafka's consumer, started.
+        named: What reads, for messages.
+        patience: Seconds that a request may take.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, named: str, patience: float) -> None:
+        self.consumer = consumer
+        self._named = named
+        self._patience = patience
+        self._held: dict[TopicPartition, KafkaPartition] = {}
+        self._paused: set[TopicPartition] = set()
+        self._served: set[TopicPartition] = set()  # had their turn in this round
+        self._ahead: dict[TopicPartition, list[Delivery]] = {}  # came while a fetch waited
+        self._wanted: list[TopicPartition] | None = None  # held and not paused; None: to be made
+        self._waiting: asyncio.Task[dict[KafkaPartition, list[ConsumerRecord[Any, Any]]]] | None
+        self._waiting = None
+        self._wake: asyncio.Future[None] | None = None
+        self._woken = False
+        self.barred = False
+        """Whether the group is about to share the partitions anew: aiokafka gives nothing then, and
+        whoever asks it waits until that is done."""
+        self._polled = 0  # when aiokafka last heard of a partition, in its own time
+        self._heard = monotonic()  # when that was noticed
+
+    # ------------------------------------------------------------ what is held
+
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions that are held."""
+        return frozenset(self._held)
+
+    def hold(self, partitions: Mapping[TopicPartition, int]) -> None:
+        """Begin with partitions, each at the offset that is to come first."""
+        for where, offset in partitions.items():
+            self._held[where] = KafkaPartition(*where)
+            self.move(where, offset)
+        self._changed()
+
+    def let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget partitions, and what was received of them."""
+        for where in partitions:
+            self._held.pop(where, None)
+            self._paused.discard(where)
+            self._served.discard(where)
+            self._ahead.pop(where, None)
+        self._changed()
+
+    def move(self, where: TopicPartition, offset: int) -> None:
+        """Make an offset the next one to come from a partition."""
+        self._ahead.pop(where, None)
+        self._abort()
+        self.consumer.seek(self._held[where], offset)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Leave partitions out. What was received of them is kept: aiokafka would drop it."""
+        self._paused.update(where for where in partitions if where in self._held)
+        self._wanted = None
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take from partitions again."""
+        self._paused.difference_update(partitions)
+        self._changed()
+
+    def wake(self) -> None:
+        """Let a fetch that waits look again."""
+        self._woken = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _changed(self) -> None:
+        self._wanted = None
+        self._heard = monotonic()
+        self.wake()
+
+    # ------------------------------------------------------------ taking
+
+    async def take(self, most: int) -> list[Delivery]:
+        """Return what is there now, up to so many deliveries, each partition in its turn.
+
+        Raises:
+            Ended: It will never be there.
+            TransportError: A partition cannot be read.
+        """
+        self._woken = False
+        await self._collect()
+        if self.barred:
+            return []
+        wanted = self._wanted
+        if wanted is None:
+            wanted = self._wanted = [where for where in self._held if where not in self._paused]
+        if not wanted:
+            return []
+        found = self._from_ahead(most)
+        fresh = [where for where in wanted if where not in self._served]
+        for turn in (fresh, [where for where in wanted if where in self._served]):
+            if turn is not fresh and len(found) < most:
+                self._served.clear()  # everybody else had a turn, and has nothing more
+            if turn and len(found) < most:
+                found += await self._taken(turn, most - len(found))
+        if found:
+            self._heard = monotonic()
+        return found
+
+    async def wait(self, seconds: float, most: int) -> None:
+        """Return when there may be something to take, when something changed, or in time.
+
+        Cancelled, it loses nothing: what comes in the same moment is taken next time.
+        """
+        if self._woken or self._waiting is not None:
+            return
+        self._wake = asyncio.get_running_loop().create_future()
+        wanted = self._wanted or ()
+        if wanted and not self.barred:
+            partitions = [self._held[where] for where in wanted]
+            self._waiting = asyncio.ensure_future(
+                self.consumer.getmany(
+                    *partitions, timeout_ms=max(1, int(seconds * 1000)), max_records=most
+                )
+            )
+        both = [future for future in (self._waiting, self._wake) if future is not None]
+        try:
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._wake = None
+            self._abort()
+
+    def _abort(self) -> None:
+        """End the waiting for records; one that has them already keeps them for `_collect`."""
+        # Cancelled while it waits, aiokafka has taken nothing yet: it takes and returns in one go.
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _collect(self) -> None:
+        waiting = self._waiting
+        if waiting is None:
+            return
+        if not waiting.done():
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        self._waiting = None
+        if waiting.cancelled():
+            return
+        try:
+            records = waiting.result()
+        except Exception as error:
+            await self._recover(error)
+            return
+        for partition, some in records.items():
+            where = TopicPartition(*partition)
+            if where in self._held:
+                self._ahead.setdefault(where, []).extend(_deliveries(partition, some))
+
+    def _from_ahead(self, most: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        for where in [where for where in self._ahead if where not in self._paused]:
+            deliveries = self._ahead.pop(where)
+            room = most - len(found)
+            found += deliveries[:room]
+            self._served.add(where)
+            if len(deliveries) > room:
+                self._ahead[where] = deliveries[room:]
+                break
+        return found
+
+    async def _taken(self, turn: Sequence[TopicPartition], most: int) -> list[Delivery]:
+        try:
+            records = await self.consumer.getmany(
+                *[self._held[where] for where in turn], max_records=most
+            )
+        except Exception as error:
+            await self._recover(error)
+            return []
+        found: list[Delivery] = []
+        for partition, some in records.items():
+            self._served.add(TopicPartition(*partition))
+            found += _deliveries(partition, some)
+        return found
+
+    # ------------------------------------------------------------ what goes wrong
+
+    async def _recover(self, error: Exception) -> None:
+        """Go on after an error if that can be, or raise what to do about it."""
+        if isinstance(error, errors.OffsetOutOfRangeError):
+            for partition, offset in dict(error.args[0]).items():
+                await self._back_in_range(TopicPartition(*partition), offset)
+            return
+        if isinstance(error, errors.NoOffsetForPartitionError):
+            return  # it was assigned a moment ago, and is about to get its offset
+        if has_ended(self.consumer):
+            raise Ended(f"{self._named}: {explained(error)}; reading starts anew") from error
+        if isinstance(error, errors.KafkaError):
+            raise TransportError(f"{self._named}: {explained(error)}") from error
+        raise error
+
+    async def _back_in_range(self, where: TopicPartition, wanted: int) -> None:
+        """Go on at the nearest offset that there is, and report what is missing."""
+        if where not in self._held:
+            return
+        partition = self._held[where]
+        (first,) = (await self._asked(self.consumer.beginning_offsets, [where])).values()
+        (end,) = (await self._asked(self.consumer.end_offsets, [where])).values()
+        if self._held.get(where) is not partition:
+            return
+        offset = min(max(wanted, first), end)
+        self.move(where, offset)
+        if offset == wanted or not wanted:
+            return
+        if offset > wanted:
+            why = (
+                f"{offset - wanted:,} offsets were deleted before they were read: see retention.ms "
+                "and retention.bytes of the topic"
+            )
+        else:
+            why = (
+                "the partition ends there, so the topic was made anew, or lost records with a "
+                "broker"
+            )
+        logger.error(
+            "%s: %s has no offset %d, reading goes on at %d: %s",
+            self._named,
+            where,
+            wanted,
+            offset,
+            why,
+        )
+
+    def silence(self) -> float:
+        """Return for how many seconds nothing was heard of the partitions that are wanted."""
+        wanted = self._wanted or ()
+        polled = max(
+            (self.consumer.last_poll_timestamp(self._held[where]) or 0 for where in wanted),
+            default=0,
+        )
+        if polled != self._polled or not wanted:
+            self._polled = polled
+            self._heard = monotonic()
+        return monotonic() - self._heard
+
+    # ------------------------------------------------------------ offsets
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return one past the last record of each partition that is held."""
+        return await self._asked(self.consumer.end_offsets, self._held)
+
+    async def firsts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset of the first record of partitions, or their end when there is none."""
+        return await self._asked(self.consumer.beginning_offsets, partitions)
+
+    async def lag(self) -> dict[TopicPartition, int]:
+        """Return how much lies behind what was taken of each partition that is held."""
+        ends = await self.ends()
+        lags = {}
+        for where, end in ends.items():
+            if where in self._held:
+                position = await self.consumer.position(self._held[where])
+                lags[where] = max(end - position, 0) + len(self._ahead.get(where, ()))
+        return lags
+
+    async def _asked(self, ask: Any, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
+        asked = [KafkaPartition(*where) for where in partitions]
+        if not asked:
+            return {}
+        try:
+            async with asyncio.timeout(self._patience):
+                answer = await ask(asked)
+        except (errors.KafkaError, TimeoutError) as error:
+            raise TransportError(f"{self._named}: {explained(error)}") from error
+        return {TopicPartition(*partition): offset for partition, offset in answer.items()}
+
+
+def _deliveries(
+    partition: KafkaPartition, records: Iterable[ConsumerRecord[Any, Any]]
+) -> list[Delivery]:
+    topic, number = partition
+    return [
+        Delivery(topic, number, r.offset, r.key, r.value, r.headers, r.timestamp) for r in records
+    ]

@@ -1,0 +1,187 @@
+"""What is needed of aiokafka beyond its public names, all in one place, each with the reason.
+
+It was read in aiokafka 0.14. Whatever breaks with another version breaks here, and the contract
+tests show it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import errors
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from vectis.core.message import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka.client import AIOKafkaClient
+
+__all__ = [
+    "committed_offsets",
+    "drop_consumer",
+    "drop_producer",
+    "has_ended",
+    "membership",
+    "partitions_of",
+    "refresh",
+]
+
+_AGAIN = 0.1  # seconds until a coordinator that is not ready is asked again
+_WAIT = 1.0  # seconds for what was cancelled to give way
+
+
+async def drop_producer(producer: AIOKafkaProducer) -> None:
+    """Close a producer at once, whatever it still has to send.
+
+    `stop` waits until everything is sent, which with a dead broker is for ever (#1101).
+    """
+    producer._closed = True  # else its finaliser warns that nobody has stopped it
+    sender = producer._sender.sender_task
+    with contextlib.suppress(asyncio.TimeoutError, errors.KafkaError, OSError):
+        async with asyncio.timeout(_WAIT):
+            await producer.client.close()
+    if sender is not None:
+        await _cancelled(sender)
+
+
+async def drop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Close a consumer at once, without leaving its group.
+
+    `stop` waits for a coordinator that may never answer (#773).
+    """
+    consumer._closed = True
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks = [
+        getattr(coordinator, "_coordination_task", None),
+        getattr(coordinator, "_heartbeat_task", None),
+        getattr(coordinator, "_commit_refresh_task", None),
+        getattr(coordinator, "_reset_committed_task", None),
+        getattr(fetcher, "_fetch_task", None),
+        *getattr(fetcher, "_pending_tasks", ()),
+    ]
+    for task in tasks:
+        if task is not None:
+            await _cancelled(task)
+    with contextlib.suppress(asyncio.TimeoutError, errors.KafkaError, OSError):
+        async with asyncio.timeout(_WAIT):
+            await consumer._client.close()
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    # More than once: a sender that is cancelled first waits for what it has under way.
+    for _ in range(3):
+        if task.done():
+            break
+        task.cancel()
+        await asyncio.wait([task], timeout=_WAIT / 3)
+    if task.done() and not task.cancelled():
+        task.exception()  # seen, so that nobody is told that it was not
+
+
+def membership(consumer: AIOKafkaConsumer) -> int:
+    """Return the generation of the group in which this member is, or -1 when it is in none.
+
+    A commit outside of every generation would be taken by a group without members, and so one of a
+    member that was thrown out must not be tried.
+    """
+    return int(consumer._coordinator.generation)
+
+
+def has_ended(consumer: AIOKafkaConsumer) -> bool:
+    """Tell whether a consumer has ended for good by itself (#847, #1037)."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    task = getattr(coordinator, "_coordination_task", None)
+    return fetcher is None or fetcher._fetch_task.done() or (task is not None and task.done())
+
+
+def refresh(consumer: AIOKafkaConsumer) -> None:
+    """Have the consumer ask again which topics and partitions there are."""
+    consumer._client.force_metadata_update()
+
+
+async def partitions_of(
+    consumer: AIOKafkaConsumer, topics: Iterable[str]
+) -> dict[str, tuple[int, ...]]:
+    """Return the partitions of those topics that exist; none is created by asking.
+
+    aiokafka's own way of asking has the broker create topics.
+    """
+    client: AIOKafkaClient = consumer._client
+    cluster = ClusterMetadata()
+    request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
+    cluster.need_all_topic_metadata = True  # so that it logs no error for one that is not there
+    cluster.update_metadata(await _sent(client, _some_node(client), request))
+    found = {topic: cluster.partitions_for_topic(topic) for topic in cluster.topics(False)}
+    return {topic: tuple(sorted(numbers)) for topic, numbers in found.items() if numbers}
+
+
+async def committed_offsets(
+    consumer: AIOKafkaConsumer, group: str, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Return the offsets that a group has committed, of those partitions that have one.
+
+    In one request and for any group: `committed` asks for one partition of the own group at a time.
+    """
+    client: AIOKafkaClient = consumer._client
+    own = consumer._coordinator.coordinator_id if group == consumer._group_id else None
+    wanted: defaultdict[str, list[int]] = defaultdict(list)
+    for topic, number in partitions:
+        wanted[topic].append(number)
+    while True:
+        try:
+            node = await _coordinator(client, group) if own is None else own
+            request = OffsetFetchRequest(group, list(wanted.items()))
+            return _offsets(await _sent(client, node, request))
+        except errors.KafkaError as error:
+            if not error.retriable:
+                raise
+            own = None
+            client.force_metadata_update()
+            await asyncio.sleep(_AGAIN)
+
+
+async def _coordinator(client: AIOKafkaClient, group: str) -> Any:
+    request = FindCoordinatorRequest(group, CoordinationType.GROUP)
+    response = await _sent(client, _some_node(client), request)
+    if response.error_code:
+        raise errors.for_code(response.error_code)()
+    return response.coordinator_id
+
+
+async def _sent(client: AIOKafkaClient, node: Any, request: Any) -> Any:
+    # On the connection for groups: on the other one a fetch that waits for records comes first.
+    return await client.send(node, request, group=ConnectionGroup.COORDINATION)
+
+
+def _offsets(response: Any) -> dict[TopicPartition, int]:
+    offsets = {}
+    for topic, partitions in response.topics:
+        for number, offset, _, code in partitions:
+            error = errors.for_code(code)
+            if error is errors.UnknownTopicOrPartitionError:
+                continue
+            if error is not errors.NoError:
+                raise error()
+            if offset >= 0:
+                offsets[TopicPartition(topic, number)] = int(offset)
+    code = getattr(response, "error_code", 0)
+    if code:
+        raise errors.for_code(code)()
+    return offsets
+
+
+def _some_node(client: AIOKafkaClient) -> Any:
+    node = client.get_random_node()
+    if node is None:
+        raise errors.NodeNotReadyError("no broker is known")
+    return node

@@ -1,0 +1,400 @@
+"""Publishing on one event loop: what is sent queues up, and one task hands it to aiokafka.
+
+aiokafka is given whole batches, one for each partition at a time. So what waits is still ours: it
+keeps its order whatever happens to a producer, it can be given up when it is late (aiokafka keeps
+an idempotent batch for ever, #1101), and it is known whether a message ever left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import errors
+
+from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
+from vectis.core.exceptions import PublishError, TransportError
+from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
+from vectis_redpanda._internals import drop_producer
+from vectis_redpanda._link import Refused, stop_producer
+from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from aiokafka import AIOKafkaProducer
+
+    from vectis.core.message import Message, Receipt
+    from vectis_redpanda._link import Link
+
+__all__ = ["Producer"]
+
+logger = logging.getLogger("vectis.redpanda")
+
+_FULL = 200  # messages that wait for one partition and end the lingering
+_SOON, _LATER = 0.1, 1.0  # seconds until brokers are tried again, at first and at most
+
+
+class Producer:
+    """Sends messages from one event loop.
+
+    Args:
+        link: Connects to the brokers.
+        patience: Seconds after which a message that was not acknowledged has failed.
+    """
+
+    def __init__(self, link: Link, patience: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._link = link
+        self._patience = patience
+        self._linger = link.settings.linger_ms / 1000
+        self._largest = link.settings.max_request_size
+        self._topics: dict[str, TopicQueues] = {}
+        self._ready: dict[PartitionQueue, None] = {}  # something waits, nothing is under way
+        self._seeking: dict[str, asyncio.Task[None]] = {}  # topics whose partitions are asked for
+        self._news = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._session: Session | None = None
+        self._sessions: set[Session] = set()  # that one, and those with something under way
+        self._ending: set[asyncio.Task[None]] = set()
+        self._trouble: TransportError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
+
+    def send(self, message: Message) -> asyncio.Future[Receipt]:
+        """Queue a message at once, and return the future of its receipt."""
+        answer: asyncio.Future[Receipt] = self._loop.create_future()
+        topic = message.topic
+        if message.key.__class__ is not bytes and message.key is not None:
+            kind = type(message.key).__name__
+            answer.set_exception(
+                PublishError(f"{topic}: the key must be bytes or None, not {kind}", fate="rejected")
+            )
+            return answer
+        queues = self._topics.get(topic)
+        if queues is None:
+            queues = self._topics[topic] = TopicQueues(topic)
+        queue = queues.put(Waiting(message, answer, self._loop.time()))
+        if queue.flight is None:
+            self._ready[queue] = None
+            self._news.set()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._patience, self._sweep)
+        return answer
+
+    async def close(self) -> None:
+        """Send what waits, and close; what is not acknowledged in time has failed.
+
+        Raises:
+            TransportError: Some of it was not.
+        """
+        self._empty.clear()
+        self._tell_if_empty()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._empty.wait()
+        except TimeoutError as error:
+            self._give_up()
+            raise TransportError(
+                f"{self._link.named}: not everything was acknowledged within {self._patience:.3g} "
+                "s before closing; whoever sent the rest has been told"
+            ) from error
+        finally:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # ------------------------------------------------------------ the task
+
+    async def _keep_sending(self) -> None:
+        try:
+            while True:
+                await self._news.wait()
+                if self._linger:
+                    await self._let_more_come()
+                self._news.clear()
+                try:
+                    await self._send_ready()
+                except Exception as error:
+                    logger.exception("publishing to %s failed, and goes on", self._link.named)
+                    self._fail_waiting(error)
+        finally:
+            # Here also when the event loop ends and nobody has closed anything.
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in (*self._seeking.values(), *self._ending):
+                task.cancel()
+            for session in self._sessions:
+                closed = drop_producer if session.flights else stop_producer
+                await closed(session.producer)
+
+    async def _let_more_come(self) -> None:
+        if not any(len(queue.waiting) >= _FULL for queue in self._ready):
+            await asyncio.sleep(self._linger)
+
+    async def _send_ready(self) -> None:
+        """Send a batch of each partition in which something waits and nothing is under way."""
+        session = await self._usable_session()
+        if session is None:
+            return
+        cluster = session.producer.client.cluster
+        while self._ready and not session.worn:
+            queue = next(iter(self._ready))
+            del self._ready[queue]
+            known = cluster.partitions_for_topic(queue.topic)
+            if known is None:
+                self._seek(queue.topic, session)
+                continue
+            queues = self._topics[queue.topic]
+            if queue is queues.unplaced or len(known) != len(queues.partitions):
+                self._ready.update(dict.fromkeys(queues.resize(len(known))))
+            if queue.waiting and queue.flight is None:
+                await self._launch(queue, session)
+        if self._ready:
+            self._news.set()  # for another session
+
+    async def _usable_session(self) -> Session | None:
+        """Return the session, or make one, trying again while somebody waits; None if none does."""
+        if self._session is not None and not self._session.worn:
+            return self._session
+        pause = _SOON
+        while self._anybody_waits:
+            try:
+                producer = await self._link.producer(self._patience / 2)
+            except TransportError as error:
+                self._trouble = error
+                if isinstance(error, Refused):
+                    self._fail_waiting(error)
+                    break
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LATER)
+            else:
+                self._trouble = None
+                self._session = Session(producer)
+                self._sessions.add(self._session)
+                return self._session
+        return None
+
+    async def _launch(self, queue: PartitionQueue, session: Session) -> None:
+        """Send one batch of what waits for a partition."""
+        batch = session.producer.create_batch()
+        taken = queue.fill(batch)
+        # What exceeds the size of a batch has one of its own. A dead letter is larger than what it
+        # holds, and must not be lost: only the broker refuses one.
+        if (
+            len(taken) == 1
+            and batch.size() > self._largest
+            and not queue.topic.endswith(DEAD_LETTERS)
+        ):
+            taken[0].answer.set_exception(_too_large(queue.topic, batch.size(), self._largest))
+            taken = []
+        if not taken:
+            if queue.waiting:
+                self._ready[queue] = None
+            self._tell_if_empty()
+            return
+        flight = queue.flight = Flight(queue, taken, session, self._loop.time())
+        session.flights += 1
+        try:
+            # It does not wait: the topic is known, and nothing else is under way to the partition.
+            answer = await session.producer.send_batch(batch, queue.topic, partition=queue.number)
+        except (errors.KafkaError, AssertionError) as error:
+            self._landed(flight, error, -1)
+        except BaseException:
+            queue.put_back(taken)
+            queue.flight = None
+            raise
+        else:
+            answer.add_done_callback(partial(self._answered, flight))
+
+    # ------------------------------------------------------------ answers
+
+    def _answered(self, flight: Flight, answer: asyncio.Future[Any]) -> None:
+        error = errors.ProducerClosed() if answer.cancelled() else answer.exception()
+        written = None if error else answer.result()
+        self._landed(flight, error, -1 if written is None else written.offset)
+
+    def _landed(self, flight: Flight, error: BaseException | None, offset: int) -> None:
+        queue, session = flight.queue, flight.session
+        if queue.flight is not flight:
+            return  # it was given up
+        queue.flight = None
+        session.flights -= 1
+        if error is None:
+            flight.landed(offset)
+        else:
+            session.worn = True  # what was refused leaves a gap in the sequence of its partition
+            self._refused(flight, error)
+        if session.worn and not session.flights:
+            self._end(session, stop_producer)
+        if queue.waiting:
+            self._ready[queue] = None
+            self._news.set()
+        elif not self._empty.is_set():
+            self._tell_if_empty()
+
+    def _refused(self, flight: Flight, error: BaseException) -> None:
+        """See to the messages of a batch that was not written."""
+        queue, taken = flight.queue, flight.taken
+        if isinstance(error, DISPLACED):
+            queue.put_back(taken)
+        elif isinstance(error, TOO_LARGE) and len(taken) > 1:
+            # Each of them may be small enough: smaller batches from now on.
+            size = sum(one.message.size for one in taken)
+            queue.limit = max(1, min(queue.limit or size, size) // 2)
+            queue.put_back(taken)
+        else:
+            for message, answer, _ in taken:
+                if not answer.done():
+                    failure = unpublished(error, queue.topic, message.size, self._largest)
+                    answer.set_exception(failure)
+
+    def _end(self, session: Session, closed: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
+        async def end() -> None:
+            await closed(session.producer)
+            self._sessions.discard(session)
+
+        task = self._loop.create_task(end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    # ------------------------------------------------------------ topics
+
+    def _seek(self, topic: str, session: Session) -> None:
+        """Have the partitions of a topic looked up; its messages wait."""
+        if topic not in self._seeking:
+            self._seeking[topic] = self._loop.create_task(self._find(topic, session))
+
+    async def _find(self, topic: str, session: Session) -> None:
+        problem: BaseException | None = None
+        try:
+            async with asyncio.timeout(self._patience / 2):
+                await session.producer.partitions_for(topic)
+        except (TimeoutError, errors.UnknownTopicOrPartitionError):
+            self._trouble = await self._link.trouble()
+            if self._trouble is None:
+                problem = TransportError(missing_topic(topic))
+            elif isinstance(self._trouble, Refused):
+                problem = self._trouble
+        except errors.KafkaError as error:
+            problem = error
+        finally:
+            del self._seeking[topic]
+        queues = self._topics[topic]
+        for queue in (queues.unplaced, *queues.partitions):
+            if problem is not None:
+                self._fail(queue, problem)
+            elif queue.waiting and queue.flight is None:
+                self._ready[queue] = None
+        self._news.set()
+        self._tell_if_empty()
+
+    # ------------------------------------------------------------ giving up
+
+    @property
+    def _queues(self) -> Iterator[PartitionQueue]:
+        for queues in self._topics.values():
+            yield queues.unplaced
+            yield from queues.partitions
+
+    @property
+    def _anybody_waits(self) -> bool:
+        return any(queue.waiting for queue in self._queues)
+
+    @property
+    def _outstanding(self) -> bool:
+        return any(queue.waiting or queue.flight for queue in self._queues)
+
+    def _tell_if_empty(self) -> None:
+        if not self._outstanding:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        """Give up on what is late, and come again when the next one is."""
+        now = self._loop.time()
+        before = now - self._patience
+        pending: list[float] = []
+        for queue in self._queues:
+            for message, answer, _ in queue.overdue(before):
+                if not answer.done():
+                    answer.set_exception(self._late(message.topic))
+            pending += [queue.waiting[0].since] if queue.waiting else []
+            if (flight := queue.flight) is not None:
+                self._fail_flight(flight, before)
+                # Its producer may never come back: the brokers may have other addresses by now.
+                if flight.since + 2 * self._patience < before:
+                    self._abandon(flight.session)
+                pending += [since for _, answer, since in flight.taken if not answer.done()]
+        self._tell_if_empty()
+        if pending:
+            self._timer = self._loop.call_at(min(pending) + self._patience, self._sweep)
+        elif self._outstanding:  # what nobody waits for any more is still under way
+            self._timer = self._loop.call_later(self._patience, self._sweep)
+        else:
+            self._timer = None
+
+    def _abandon(self, session: Session) -> None:
+        session.worn = True
+        for queue in self._queues:
+            if queue.flight is not None and queue.flight.session is session:
+                self._fail_flight(queue.flight, self._loop.time())
+                queue.flight = None
+                session.flights -= 1
+                if queue.waiting:
+                    self._ready[queue] = None
+        self._end(session, drop_producer)
+        self._news.set()
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        for queue in self._queues:
+            self._fail(queue, error)
+        self._tell_if_empty()
+
+    def _give_up(self) -> None:
+        """Fail everything that is still here."""
+        why = self._trouble or TransportError(f"the connection to {self._link.named} was closed")
+        for queue in self._queues:
+            self._fail(queue, why)
+            if queue.flight is not None:
+                self._fail_flight(queue.flight, self._loop.time())
+
+    def _fail(self, queue: PartitionQueue, error: BaseException) -> None:
+        """Tell everybody in a queue that their message is not sent."""
+        for message, answer, _ in queue.waiting:
+            if not answer.done():
+                failure = unpublished(error, queue.topic, message.size, self._largest)
+                answer.set_exception(failure)
+        queue.waiting.clear()
+
+    def _fail_flight(self, flight: Flight, before: float) -> None:
+        queue = flight.queue
+        for _, answer, since in flight.taken:
+            if since <= before and not answer.done():
+                answer.set_exception(
+                    PublishError(
+                        f"{queue.topic}/{queue.number}: sent, and not acknowledged by "
+                        f"{self._link.named} within {self._patience:.3g} s. It may be there all "
+                        "the same: publish again with the same event_id",
+                        fate="unknown",
+                    )
+                )
+
+    def _late(self, topic: str) -> PublishError:
+        why: object = self._trouble
+        if why is None and self._session is not None:
+            why = f"{self._link.named} has not acknowledged what was sent before it"
+        elif why is None:
+            why = f"no connection to {self._link.named} was made"
+        return PublishError(
+            f"{topic}: not sent within {self._patience:.3g} s: {why}", fate="not_sent"
+        )
+
+
+def _too_large(topic: str, size: int, largest: int) -> PublishError:
+    return PublishError(
+        f"{topic}: the message takes {size:,} bytes, and [redpanda] max_request_size "
+        f"allows {largest:,}; nothing was sent. Send a reference to the data instead, or raise it "
+        "here and max.message.bytes of the topic",
+        fate="rejected",
+    )

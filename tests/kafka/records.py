@@ -1,0 +1,98 @@
+"""Records written and read by plain aiokafka, as somebody else's program would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from tests.kafka.leftovers import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["read", "read_all", "write"]
+
+
+def write(
+    servers: str,
+    topic: str,
+    values: Iterable[bytes | None],
+    *,
+    key: bytes | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
+    **settings: Any,
+) -> None:
+    """Write values, in partition 0 and in this order; return when the broker has them.
+
+    Args:
+        servers: The bootstrap servers.
+        topic: Where to.
+        values: None is a tombstone, which needs a key.
+        key: The key of each.
+        headers: The headers of each.
+        settings: What aiokafka is told besides.
+    """
+
+    async def main() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=servers, **settings)
+        try:
+            await producer.start()
+            for value in values:
+                await producer.send_and_wait(topic, value, key, 0, headers=list(headers))
+        finally:  # `async with` does not close one that could not start
+            await producer.stop()
+
+    run(main())
+
+
+def read(servers: str, topic: str, count: int, **settings: Any) -> list[bytes | None]:
+    """Return the first values of a topic, in the order of each partition.
+
+    Args:
+        servers: The bootstrap servers.
+        topic: Where from.
+        count: How many, waited for.
+        settings: What aiokafka is told besides.
+    """
+
+    async def main() -> list[bytes | None]:
+        start: dict[str, Any] = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
+        consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, **start, **settings)
+        try:
+            await consumer.start()
+            return [(await consumer.getone()).value for _ in range(count)]
+        finally:
+            await consumer.stop()
+
+    return run(main())
+
+
+def read_all(servers: str, topic: str, **settings: Any) -> list[ConsumerRecord[Any, Any]]:
+    """Return every record that is in a topic now, in the order of each partition.
+
+    Args:
+        servers: The bootstrap servers.
+        topic: Where from.
+        settings: What aiokafka is told besides.
+    """
+
+    async def main() -> list[ConsumerRecord[Any, Any]]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, **settings)
+        try:
+            await consumer.start()
+            await consumer._client.add_topic(topic)
+            numbers = consumer.partitions_for_topic(topic) or ()
+            partitions = [TopicPartition(topic, number) for number in numbers]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning()
+            ends = await consumer.end_offsets(partitions)
+            records: list[ConsumerRecord[Any, Any]] = []
+            while any([await consumer.position(one) < ends[one] for one in partitions]):
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    records += batch
+            return records
+        finally:
+            await consumer.stop()
+
+    return run(main())

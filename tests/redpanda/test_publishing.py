@@ -1,0 +1,403 @@
+"""Publishing when brokers are away, slow, half dead, or refuse; what becomes of each message."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.kafka.records import read_all, write
+from tests.kafka.topics import create_topic, unique_name
+from tests.redpanda.connections import publish, refusal
+from vectis.core import Hub
+from vectis.core.exceptions import PublishError, TransportError
+from vectis.core.message import Message, Receipt
+from vectis_redpanda import Redpanda, RedpandaSettings, RedpandaTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.kafka.broker import Broker
+    from tests.kafka.fixtures import Shared
+
+GRACE = 1.5  # seconds that a busy machine may be late with a deadline
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def settings(port: int | str, **changes: Any) -> RedpandaSettings:
+    servers = port if isinstance(port, str) else f"127.0.0.1:{port}"
+    return RedpandaSettings(bootstrap_servers=servers, **changes)
+
+
+def test_no_broker_is_an_error_within_the_deadline(deaf_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = free.getsockname()[1]
+    for port, why in ((nobody, "nothing listens there"), (deaf_port, "not answer")):
+        began = monotonic()
+        error = refusal(settings(port), "vectis.orders", timeout=2)
+        assert monotonic() - began < 2 + GRACE
+        assert error.fate == "not_sent"
+        assert f"127.0.0.1:{port}" in str(error)
+        assert why in str(error)
+        assert "[redpanda]" in str(error)
+
+
+def test_a_host_that_does_not_exist_is_said() -> None:
+    error = refusal(settings("no-such-host.invalid:9092"), "vectis.orders", timeout=2)
+    assert error.fate == "not_sent"
+    assert "there is no host no-such-host.invalid" in str(error)
+
+
+def test_the_first_send_that_finds_a_broker_goes_through(own_broker: Broker) -> None:
+    topic = create_topic(own_broker.servers, unique_name("first"))
+
+    async def main() -> list[Receipt]:
+        transport = RedpandaTransport(settings(own_broker.servers), publish_timeout=20)
+        own_broker.kill()
+        send = transport.carrier(topic).send
+        answers = [send(Message(topic, b"7", b"%d" % n)) for n in range(20)]
+        await asyncio.to_thread(own_broker.start)
+        receipts = await asyncio.gather(*answers)
+        await transport.close()
+        return receipts
+
+    receipts = asyncio.run(main())
+    assert [receipt.offset for receipt in receipts] == [*range(20)]
+
+
+def test_a_broker_that_stops_answering_leaves_every_message_with_its_fate(
+    own_broker: Broker,
+) -> None:
+    topic = create_topic(own_broker.servers, unique_name("paused"), partitions=1)
+
+    async def main() -> tuple[list[Any], list[Any]]:
+        transport = RedpandaTransport(settings(own_broker.servers), publish_timeout=2)
+        send = transport.carrier(topic).send
+        await send(Message(topic, b"7", b"before"))
+        own_broker.pause()
+        try:
+            first = [send(Message(topic, b"7", b"%d" % n)) for n in range(3)]
+            await asyncio.sleep(0.1)  # so that they are on their way, and the others behind them
+            others = [send(Message(topic, b"7", b"%d" % n)) for n in range(3, 6)]
+            began = monotonic()
+            answers = await asyncio.gather(*first, *others, return_exceptions=True)
+            assert monotonic() - began < 2 + GRACE
+        finally:
+            own_broker.resume()
+        late = [await send(Message(topic, b"7", b"after"))]
+        await transport.close()
+        return answers, late
+
+    answers, late = asyncio.run(main())
+    assert [answer.fate for answer in answers] == ["unknown"] * 3 + ["not_sent"] * 3
+    assert isinstance(late[0], Receipt)
+    values = [record.value for record in read_all(own_broker.servers, topic)]
+    assert [value for value in values if value in (b"3", b"4", b"5")] == []
+    assert values[-1] == b"after"
+    assert values[:4] in ([b"before", b"0", b"1", b"2"], [b"before", b"after"])
+
+
+def test_closing_with_a_dead_broker_ends(own_broker: Broker) -> None:
+    topic = create_topic(own_broker.servers, unique_name("closing"))
+
+    async def main() -> None:
+        transport = RedpandaTransport(settings(own_broker.servers), publish_timeout=2)
+        send = transport.carrier(topic).send
+        await send(Message(topic, b"7", b"before"))
+        own_broker.pause()
+        answer = send(Message(topic, b"7", b"under way"))
+        began = monotonic()
+        with pytest.raises(TransportError, match="not everything was acknowledged"):
+            await transport.close()
+        assert monotonic() - began < 2 + 2 + GRACE
+        with pytest.raises(PublishError):
+            await answer
+        await transport.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        own_broker.resume()
+
+
+def test_a_broker_killed_and_restarted_loses_nothing_and_keeps_the_order(
+    own_broker: Broker,
+) -> None:
+    topic = create_topic(own_broker.servers, unique_name("restarted"))
+    sent: defaultdict[bytes, list[bytes]] = defaultdict(list)
+
+    async def main() -> None:
+        transport = RedpandaTransport(settings(own_broker.servers), publish_timeout=30)
+        send = transport.carrier(topic).send
+        stop, many = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def publisher(key: bytes) -> None:
+            number = 0
+            while not stop.is_set():
+                value = b"%d" % number
+                await send(Message(topic, key, value))
+                sent[key].append(value)
+                many.release()
+                number += 1
+
+        async def some() -> None:
+            for _ in range(500):
+                await many.acquire()
+
+        publishers = [asyncio.create_task(publisher(b"k%d" % n)) for n in range(20)]
+        for _ in range(2):
+            await some()
+            await asyncio.to_thread(own_broker.kill)
+            await asyncio.to_thread(own_broker.start)
+        await some()
+        stop.set()
+        await asyncio.gather(*publishers)
+        await transport.close()
+
+    asyncio.run(main())
+    there: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for record in read_all(own_broker.servers, topic):
+        there[record.key].append(record.value)
+    assert there == sent
+
+
+def test_a_message_larger_than_the_limit_is_refused_without_asking_the_broker(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+
+    async def main() -> list[Any]:
+        transport = RedpandaTransport(settings(broker.servers, max_request_size=1_000))
+        send = transport.carrier(topic).send
+        sizes = (10, 5_000, 20)
+        answers = [send(Message(topic, b"7", bytes(size))) for size in sizes]
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        await transport.close()
+        return results
+
+    first, refused, last = asyncio.run(main())
+    assert (first.offset, last.offset) == (0, 1)
+    assert refused.fate == "rejected"
+    assert "5,0" in str(refused)
+    assert "[redpanda] max_request_size allows 1,000" in str(refused)
+
+
+def test_a_message_larger_than_its_topic_takes_fails_alone(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1, config={"max.message.bytes": "5000"})
+
+    async def main() -> list[Any]:
+        transport = RedpandaTransport(settings(broker.servers))
+        send = transport.carrier(topic).send
+        sizes = [4_000] * 5 + [6_000] + [100] * 50
+        answers = [send(Message(topic, b"7", bytes(size))) for size in sizes]
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        await transport.close()
+        return results
+
+    results = asyncio.run(main())
+    refused = results.pop(5)
+    assert isinstance(refused, PublishError)
+    assert refused.fate == "rejected"
+    assert "6,0" in str(refused)
+    assert "max.message.bytes" in str(refused)
+    # Batches that were too large came in smaller ones, and in order.
+    assert [receipt.offset for receipt in results] == [*range(55)]
+
+
+def test_what_is_no_message_is_refused_alone(broker: Shared, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(partitions=1)
+    odd: list[Any] = [
+        Message(topic, "7", b"{}"),  # type: ignore[arg-type]
+        Message(topic, b"7", "{}"),  # type: ignore[arg-type]
+        Message(topic, b"7", b"{}", (("a", 1),)),  # type: ignore[arg-type]
+        Message(topic, b"7", b"{}", ("a",)),  # type: ignore[arg-type]
+    ]
+
+    async def main() -> list[Any]:
+        transport = RedpandaTransport(settings(broker.servers))
+        messages = [Message(topic, b"7", b"first"), *odd, Message(topic, b"7", b"last")]
+        send_many = transport.carrier(topic).send_many
+        assert send_many is not None
+        results = await send_many(messages)
+        await transport.close()
+        return results
+
+    first, *refused, last = asyncio.run(main())
+    assert (first.offset, last.offset) == (0, 1)
+    assert [error.fate for error in refused] == ["rejected"] * 4
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_every_compression_carries(
+    broker: Shared, new_topic: Callable[..., str], compression: Any
+) -> None:
+    topic = new_topic(partitions=1)
+    publish(settings(broker.servers, compression=compression, linger_ms=5), topic)
+    (record,) = read_all(broker.servers, topic)
+    assert record.value == b"{}"
+
+
+def test_keys_go_where_other_clients_send_them(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=7)
+    keys = [b"", b"7", "ключ".encode(), bytes(range(256)), *(b"order-%d" % n for n in range(50))]
+
+    async def main() -> dict[bytes, int]:
+        from aiokafka import AIOKafkaProducer
+
+        transport = RedpandaTransport(settings(broker.servers))
+        send = transport.carrier(topic).send
+        receipts = await asyncio.gather(*(send(Message(topic, key, b"ours")) for key in keys))
+        ours = {key: r.partition for key, r in zip(keys, receipts, strict=True)}
+        await transport.close()
+        async with AIOKafkaProducer(bootstrap_servers=broker.servers) as producer:
+            for key in keys:
+                theirs = await producer.send_and_wait(topic, b"theirs", key)
+                assert theirs.partition == ours[key], key
+        return ours
+
+    ours = asyncio.run(main())
+    assert len(set(ours.values())) == 7
+
+
+def test_a_call_that_was_cancelled_before_it_left_sends_nothing(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+
+    async def main() -> None:
+        transport = RedpandaTransport(settings(broker.servers))
+        send = transport.carrier(topic).send
+        answers = [send(Message(topic, b"7", b"%d" % n)) for n in range(5)]
+        answers[2].cancel()  # type: ignore[attr-defined]
+        await asyncio.wait(answers)  # type: ignore[type-var]
+        await transport.close()
+
+    asyncio.run(main())
+    values = [record.value for record in read_all(broker.servers, topic)]
+    assert values == [b"0", b"1", b"3", b"4"]
+
+
+def test_a_loop_that_ends_without_closing_leaves_nothing_behind(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    transport = RedpandaTransport(settings(broker.servers))
+
+    async def main() -> Receipt:
+        receipt: Receipt = await transport.carrier(topic).send(Message(topic, b"7", b"{}"))
+        return receipt
+
+    assert [asyncio.run(main()).offset for _ in range(3)] == [0, 1, 2]
+    gc.collect()  # what was not closed would warn now, and a warning is a failure
+    asyncio.run(transport.close())
+
+
+def test_several_loops_in_several_threads_publish_at_once(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=3)
+    transport = RedpandaTransport(settings(broker.servers))
+
+    async def main() -> None:
+        send = transport.carrier(topic).send
+        await asyncio.gather(*(send(Message(topic, b"%d" % n, b"")) for n in range(100)))
+        await transport.close()
+
+    threads = [threading.Thread(target=asyncio.run, args=[main()]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read_all(broker.servers, topic)) == 300
+
+
+FORKING = """
+import asyncio, os, sys
+from vectis.core.message import Message
+from vectis_redpanda import RedpandaSettings, RedpandaTransport
+
+servers, topic = sys.argv[1:]
+transport = RedpandaTransport(RedpandaSettings(bootstrap_servers=servers))
+
+async def send(value):
+    return await transport.carrier(topic).send(Message(topic, b"7", value))
+
+async def child():
+    await send(b"child")
+    await transport.close()
+
+async def main():
+    await send(b"before")
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(child())
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    await send(b"after")
+    await transport.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_the_child_of_a_fork_has_a_producer_of_its_own(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    command = [sys.executable, "-W", "error", "-c", FORKING, broker.servers, topic]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    values = [record.value for record in read_all(broker.servers, topic)]
+    assert values == [b"before", b"child", b"after"]
+
+
+def test_the_hub_tells_why_nothing_was_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = free.getsockname()[1]
+    config: dict[str, Any] = {
+        "redpanda": {"bootstrap_servers": f"127.0.0.1:{nobody}"},
+        "hub": {"publish_timeout": 1.0},
+    }
+    hub = Hub(config, plugins={"redpanda": Redpanda()}, discover=False)
+
+    async def main() -> PublishError:
+        with pytest.raises(PublishError) as caught:
+            await hub.publish("vectis.orders", "order.created", {"order_id": 7}, key="7")
+        events = [{"event_type": "order.created", "payload": {"n": n}} for n in range(3)]
+        with pytest.raises(PublishError) as many:
+            await hub.publish_many("vectis.orders", events)
+        assert [getattr(e, "fate", None) for e in many.value.results] == ["not_sent"] * 3
+        await hub.shutdown()
+        return caught.value
+
+    error = asyncio.run(main())
+    assert error.fate == "not_sent"
+    assert "nothing listens there" in str(error)
+
+
+def test_a_record_of_another_client_is_read_as_it_is(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    write(broker.servers, topic, [b"theirs"], key=None)
+    assert publish(settings(broker.servers), topic).offset == 1

@@ -1,0 +1,157 @@
+"""`vectis topics`, and what a worker does about topics that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.core.cli_world import World
+from tests.kafka.broker import brokers
+from tests.kafka.topics import create_topic, unique_name
+from vectis.core import Hub
+from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.message import Message
+from vectis.core.worker import Worker
+from vectis_redpanda import Redpanda, RedpandaSettings, RedpandaTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.kafka.fixtures import Shared
+
+HANDLERS = """
+from vectis.core.events.consumer import on_event
+
+@on_event("order.created", topic="{topic}")
+async def handle(event_type, payload):
+    ...
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path, broker: Shared) -> World:
+    world = World(tmp_path)
+    world.config(f'[redpanda]\nbootstrap_servers = "{broker.servers}"\npartitions = 3')
+    return world
+
+
+@pytest.fixture(scope="session")
+def strict_servers(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker that makes no topic by itself."""
+    folder = tmp_path_factory.mktemp("strict")
+    settings = {"auto.create.topics.enable": "false"}
+    with brokers(folder, kafka_jars, settings=settings) as (one,):
+        yield one.servers
+
+
+def test_the_topics_of_the_application_are_created_checked_and_listed(world: World) -> None:
+    topic = unique_name("orders")
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    asked = ("--module", "shop", "--json")
+
+    before = world.vectis("topics", "check", *asked)
+    assert before.code == 1
+    assert {row["topic"]: row["problem"] for row in before.json["topics"]}.keys() >= {
+        topic,
+        f"{topic}.dlq",
+    }
+    assert f"`vectis topics create {topic}`" in before.out
+
+    assert topic in world.vectis("topics", "create", *asked, "--dry-run").json["would_create"]
+    assert world.vectis("topics", "check", *asked).code == 1, "a dry run makes nothing"
+
+    created = world.vectis("topics", "create", *asked)
+    assert created.code == 0, created.err
+    assert {topic, f"{topic}.dlq"} <= set(created.json["created"])
+    assert {topic, f"{topic}.dlq"} <= set(world.vectis("topics", "create", *asked).json["existed"])
+    assert world.vectis("topics", "check", *asked).code == 0
+
+    listed = {row["topic"]: row for row in world.vectis("topics", "list", "--json").json}
+    source, letters = listed[topic], listed[f"{topic}.dlq"]
+    assert source["partitions"] == letters["partitions"] == 3
+    assert letters["max_message_bytes"] > source["max_message_bytes"]
+    assert letters["retention_seconds"] is None
+    assert topic in world.vectis("topics", "list").out
+
+
+def test_a_topic_for_letters_that_is_too_tight_is_found(world: World, broker: Shared) -> None:
+    topic = create_topic(broker.servers, unique_name("tight"))
+    create_topic(broker.servers, f"{topic}.dlq")
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    answer = world.vectis("topics", "check", "--module", "shop")
+    assert answer.code == 1
+    assert f"{topic}.dlq: a dead letter of a message that {topic} takes may be too large" in (
+        answer.out
+    )
+
+
+def test_what_a_broker_refuses_is_said(world: World) -> None:
+    answer = world.vectis("topics", "create", unique_name("copies"), "--replication", "9")
+    assert answer.code == 1
+    assert "was not created" in answer.out
+    assert "replication factor of 9" in answer.out
+
+
+def test_names_and_brokers_that_are_none_are_said(world: World) -> None:
+    answer = world.vectis("topics", "create", "a/b")
+    assert answer.code != 0
+    assert "no topic's name" in answer.err
+    world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
+    answer = world.vectis("topics", "list")
+    assert answer.code == 1
+    assert "nothing listens there" in answer.err
+    world.config("")
+    answer = world.vectis("topics", "list")
+    assert answer.code == 2
+    assert "no servers are configured" in answer.err
+
+
+def worker(servers: str, topic: str, **redpanda: Any) -> Worker:
+    config = {
+        "redpanda": {"bootstrap_servers": servers, **redpanda},
+        "consumer": {"group": unique_name("shop")},
+    }
+    hub = Hub(config, plugins={"redpanda": Redpanda()}, discover=False)
+    hub.on_event("order.created", lambda event_type, payload: None, topic=topic)
+    return Worker(hub)
+
+
+def test_publishing_to_and_reading_a_missing_topic_name_the_command(strict_servers: str) -> None:
+    async def publish() -> None:
+        settings = RedpandaSettings(bootstrap_servers=strict_servers)
+        transport = RedpandaTransport(settings, publish_timeout=3)
+        try:
+            await transport.carrier("nowhere").send(Message("nowhere", b"7", b"{}"))
+        finally:
+            await transport.close()
+
+    with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
+        asyncio.run(publish())
+    with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
+        asyncio.run(worker(strict_servers, "nowhere", request_timeout=2.0).run())
+
+
+def test_a_worker_makes_its_topic_for_dead_letters(strict_servers: str) -> None:
+    topic = create_topic(strict_servers, unique_name("orders"), partitions=2)
+    consuming = worker(strict_servers, topic)
+    asyncio.run(consuming.run(consuming.stop))
+    settings = RedpandaSettings(bootstrap_servers=strict_servers)
+
+    async def found() -> Any:
+        from vectis_redpanda._topics import existing
+
+        return await existing(RedpandaTransport(settings).link, [f"{topic}.dlq"])
+
+    letters = asyncio.run(found())[f"{topic}.dlq"]
+    assert letters.partitions == 2
+    assert letters.retention is None
+
+
+def test_a_worker_that_cannot_make_it_does_not_start(strict_servers: str) -> None:
+    topic = create_topic(strict_servers, unique_name("orders"))
+    with pytest.raises(ConfigError, match=rf"`vectis topics create {topic}\.dlq`") as caught:
+        asyncio.run(worker(strict_servers, topic, replication=3).run())
+    assert "replication factor of 3" in str(caught.value)
