@@ -67,7 +67,7 @@ def encode(
         key=key,
         source=event.source or source,
         max_bytes=max_bytes,
-        id=event_id,
+        id=written("id", event_id),
         time=_written_time(event.time),
         correlation_id=None if correlation_id is event_id else correlation_id,
         causation_id=event.causation_id,
@@ -85,7 +85,7 @@ def write(
     key: str | bytes | None,
     source: str,
     max_bytes: int,
-    id: str,
+    id: bytes,
     time: bytes,
     correlation_id: str | None = None,
     causation_id: str | None = None,
@@ -95,23 +95,23 @@ def write(
 ) -> Message:
     """Write an event that is given by its values; `correlation_id` None is the event's own id.
 
-    `encode` says what they mean, and what is raised. `time` is RFC 3339 already.
+    `encode` says what they mean, and what is raised. `id` and `time` are what is written: text that
+    `written` has looked at, unless it is new, and RFC 3339.
     """
     value = None if payload is None else to_json(payload)
     if source.__class__ is not str:
-        source = _written("source", source).decode()
+        source = written("source", source).decode()
     remembered = len(event_type) + len(source) <= _LONGEST
     state = _stated if remembered else _stated.__wrapped__
     stated, size = state(event_type, source, version)
-    raw_id = _written("id", id)
-    correlation = raw_id if correlation_id is None else _written("correlation_id", correlation_id)
+    correlation = id if correlation_id is None else written("correlation_id", correlation_id)
     headers: Headers = (
         *stated,
-        ("ce_id", raw_id),
+        ("ce_id", id),
         ("ce_time", time),
         ("ce_correlationid", correlation),
     )
-    size += _OWN_NAMES + len(raw_id) + len(time) + len(correlation) + len(topic)
+    size += _OWN_NAMES + len(id) + len(time) + len(correlation) + len(topic)
     if causation_id is not None or user_id is not None or traceparent is not None:
         more = _further(causation_id, user_id, traceparent)
         headers += more
@@ -139,11 +139,11 @@ def _further(causation_id: str | None, user_id: Any, traceparent: str | None) ->
     """Return the headers that few messages have."""
     headers: list[tuple[str, bytes]] = []
     if causation_id is not None:
-        headers.append(("ce_causationid", _written("causation_id", causation_id)))
+        headers.append(("ce_causationid", written("causation_id", causation_id)))
     if user_id is not None and (user := str(user_id)):
-        headers.append(("ce_userid", _written("user_id", user)))
+        headers.append(("ce_userid", written("user_id", user)))
     if traceparent is not None:
-        headers.append(("ce_traceparent", _written("traceparent", traceparent)))
+        headers.append(("ce_traceparent", written("traceparent", traceparent)))
     return tuple(headers)
 
 
@@ -168,8 +168,8 @@ def _stated(event_type: str, source: str, version: int | None) -> tuple[Headers,
     """Return the headers that all messages of a type and source share, and their size."""
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_source", _written("source", source)),
-        ("ce_type", _written("type", event_type)),
+        ("ce_source", written("source", source)),
+        ("ce_type", written("type", event_type)),
         ("content-type", b"application/json"),
     ]
     if version is not None:
@@ -177,7 +177,8 @@ def _stated(event_type: str, source: str, version: int | None) -> tuple[Headers,
     return tuple(headers), sum(len(name) + len(text) for name, text in headers)
 
 
-def _written(name: str, text: str) -> bytes:
+def written(name: str, text: str) -> bytes:
+    """Return the text of an attribute as it is written."""
     if text.__class__ is str and text and text.isprintable():
         return text.encode()
     if not isinstance(text, str):

@@ -56,27 +56,25 @@ async def publish_many(
 
 
 def _write(publication: Publication, topic: str, given: Mapping[str, Any], time: bytes) -> Outgoing:
-    if given.__class__ is not dict and not isinstance(given, Mapping):
+    try:
+        return publication.new_message(topic, time=time, **given)
+    except TypeError:
+        _check(given)  # only now: the call itself refuses the names that are wrong
+        raise
+
+
+def _check(given: object) -> None:
+    """Say what is wrong with an element, if it is no mapping with the names of an event."""
+    if not isinstance(given, Mapping):
         raise TypeError(
             "publish_many takes a list of mappings with event_type and payload; "
             f"one element is a {type(given).__name__}"
-        )
+        ) from None
     if not given.keys() <= _ALLOWED or "event_type" not in given:
         raise TypeError(
             f"an event to publish is a mapping with event_type and {', '.join(_NAMES[1:])}, "
             f"not one with {', '.join(map(repr, given))}"
-        )
-    get = given.get
-    return publication.new_message(
-        topic,
-        given["event_type"],
-        get("payload"),
-        get("key"),
-        get("event_id"),
-        get("source"),
-        get("user_id"),
-        time,
-    )
+        ) from None
 
 
 def _unsent(

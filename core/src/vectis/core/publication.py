@@ -98,7 +98,7 @@ class Publication:
         self,
         topic: str,
         event_type: str,
-        payload: dict[str, Any] | None,
+        payload: dict[str, Any] | None = None,
         key: Key = None,
         event_id: str | None = None,
         source: str | None = None,
@@ -127,16 +127,17 @@ class Publication:
         frame = current.get(None)
         cause = None if frame is None else frame.event
         known = self._hub.catalogue.find(event_type)
+        encoder = self._encoder
         id = new_id() if event_id is None else event_id
-        message: Message = self._encoder.write(
+        message: Message = encoder.write(
             event_type,
             payload,
             topic=topic,
             key=key,
             source=source or self._source,
             max_bytes=self._max_bytes,
-            id=id,
-            time=self.now() if time is None else time,
+            id=id.encode() if event_id is None else encoder.written("id", id),
+            time=encoder.now() if time is None else time,
             correlation_id=None if cause is None else cause.correlation_id,
             causation_id=None if cause is None else cause.id,
             user_id=user_id,
