@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Headers
 
-__all__ = ["Connection", "pack", "unpack"]
+__all__ = ["UNKNOWN", "Connection", "pack"]
 
 STATED = frozenset({"ce_specversion", "ce_source", "ce_type", "content-type", "ce_dataschema"})
 """Headers whose values thousands of messages share; in front, they become part of the layout."""
@@ -32,8 +32,14 @@ _ALIKE = 1_024  # layouts remembered in memory; JSON for each message costs more
 _met: dict[tuple[Headers, tuple[str, ...], tuple[int, ...]], bytes] = {}
 """The layouts of headers, by those in front, and the names and lengths of those behind."""
 
-_Split = tuple["Headers", list[str], "Callable[[bytes, int], tuple[bytes, ...]]"]
-"""The headers that a layout states, the names of the others, and what takes their values apart."""
+_Split = tuple[bytes, "Headers", list[str], "Callable[[bytes, int], tuple[bytes, ...]]"]
+"""The head of a record with its newline, the headers that its layout states, the names of the
+others, and what takes their values apart, which stand behind the head."""
+
+UNKNOWN = b"\n"
+"""A head that no record begins with."""
+
+_NO_HEADERS: _Split = UNKNOWN, (), [], lambda packed, at: ()
 
 
 class Connection(sqlite3.Connection):
@@ -56,16 +62,20 @@ class Connection(sqlite3.Connection):
             head = self._heads[layout] = self._find_or_make(layout) + b"\n"
         return head
 
-    def split(self, head: bytes) -> _Split:
-        """Return how the values behind a head are taken apart."""
+    def split(self, packed: bytes) -> _Split:
+        """Return how the headers of a record are taken apart, and of all that begin alike."""
+        if not packed:
+            return _NO_HEADERS
+        head = packed[: packed.index(b"\n") + 1]
         if head.startswith(b"["):
-            return _parsed(head)
+            return _parsed(head, head)
         split = self._splits.get(head)
         if split is None:
-            row = self.execute("SELECT text FROM layouts WHERE id = ?", (head.decode(),)).fetchone()
+            number = head[:-1].decode()
+            row = self.execute("SELECT text FROM layouts WHERE id = ?", (number,)).fetchone()
             if row is None:
                 raise sqlite3.DatabaseError("a record has headers of a layout that is not there")
-            split = self._splits[head] = _parsed(*row)
+            split = self._splits[head] = _parsed(head, *row)
         return split
 
     def _find_or_make(self, layout: bytes) -> bytes:
@@ -107,15 +117,6 @@ def pack(headers: Headers) -> tuple[bytes, bytes]:
     return layout, b"".join(values[stated:])
 
 
-def unpack(connection: Connection, packed: bytes) -> Headers:
-    """Return the headers of a record."""
-    if not packed:
-        return ()
-    end = packed.index(b"\n")
-    stated, names, split = connection.split(packed[:end])
-    return stated + tuple(zip(names, split(packed, end + 1), strict=True))
-
-
 @lru_cache(maxsize=_ALIKE)
 def _stated(names: tuple[str, ...]) -> int:
     """Return how many headers in front belong into the layout."""
@@ -133,10 +134,10 @@ def _layout(names: tuple[str, ...], stated: tuple[bytes, ...], lengths: tuple[in
 
 
 @lru_cache(maxsize=_ALIKE)
-def _parsed(layout: bytes) -> _Split:
+def _parsed(head: bytes, layout: bytes) -> _Split:
     names, parts = orjson.loads(layout)
     values = [part.encode("latin-1") for part in parts if isinstance(part, str)]
     count = len(values)
     lengths = "".join([f"{length}s" for length in parts[count:]])
     stated = tuple(zip(names, values, strict=False))
-    return stated, names[count:], Struct(lengths).unpack_from
+    return head, stated, names[count:], Struct(lengths).unpack_from

@@ -11,7 +11,7 @@ from vectis.core.exceptions import PublishError
 from vectis.core.message import Delivery, Message, Receipt, TopicPartition
 from vectis.core.partition import partition_of
 from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
-from vectis_sqlite._headers import pack, unpack
+from vectis_sqlite._headers import UNKNOWN, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -205,6 +205,7 @@ def read(
     first = id << OFFSET_BITS
     deliveries: list[Delivery] = []
     taken = 0
+    head: bytes = UNKNOWN
     cursor = connection.execute(
         "SELECT place, key, value, headers, timestamp FROM log "
         "WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
@@ -212,7 +213,10 @@ def read(
     )
     try:
         for place, key, value, packed, timestamp in cursor:
-            headers = unpack(connection, packed)
+            if not packed.startswith(head):  # most begin as the one before
+                head, stated, names, values = connection.split(packed)
+            own = zip(names, values(packed, len(head)), strict=True)
+            headers = (*stated, *own)
             deliveries.append(
                 Delivery(topic, number, place - first, key, value, headers, timestamp)
             )
