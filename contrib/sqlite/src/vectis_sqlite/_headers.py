@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Headers
 
-__all__ = ["UNKNOWN", "Connection", "pack"]
+__all__ = ["NO_HEADERS", "Connection", "pack"]
 
 STATED = frozenset({"ce_specversion", "ce_source", "ce_type", "content-type", "ce_dataschema"})
 """Headers whose values thousands of messages share; in front, they become part of the layout."""
@@ -29,17 +29,15 @@ MOST = 4_096  # layouts that a file keeps: producers could invent new names for 
 
 _ALIKE = 1_024  # layouts remembered in memory; JSON for each message costs more than storing it
 
-_met: dict[tuple[Headers, tuple[str, ...], tuple[int, ...]], bytes] = {}
-"""The layouts of headers, by those in front, and the names and lengths of those behind."""
+_met: dict[tuple[Headers | str | int, ...], bytes] = {}
+"""The layouts of headers, by those in front, then the names and the lengths of those behind."""
 
 _Split = tuple[bytes, "Headers", list[str], "Callable[[bytes, int], tuple[bytes, ...]]"]
 """The head of a record with its newline, the headers that its layout states, the names of the
 others, and what takes their values apart, which stand behind the head."""
 
-UNKNOWN = b"\n"
-"""A head that no record begins with."""
-
-_NO_HEADERS: _Split = UNKNOWN, (), [], lambda packed, at: ()
+NO_HEADERS: _Split = b"\n", (), [], lambda packed, at: ()
+"""How a record without any is taken apart; no record begins with this head."""
 
 
 class Connection(sqlite3.Connection):
@@ -65,7 +63,7 @@ class Connection(sqlite3.Connection):
     def split(self, packed: bytes) -> _Split:
         """Return how the headers of a record are taken apart, and of all that begin alike."""
         if not packed:
-            return _NO_HEADERS
+            return NO_HEADERS
         head = packed[: packed.index(b"\n") + 1]
         if head.startswith(b"["):
             return _parsed(head, head)
@@ -92,16 +90,22 @@ def pack(headers: Headers) -> tuple[bytes, bytes]:
     """Return the layout of headers, empty for none, and the bytes of the values it leaves out.
 
     Raises:
-        TypeError, ValueError, AttributeError: They are no pairs of a name and bytes.
+        TypeError, ValueError, AttributeError, IndexError: They are no pairs of a name and bytes.
     """
     # Most come from a producer of Vectis, with four headers in front that a layout may state, or
     # five: one look-up is enough for those whose like has been met.
-    front = 5 if len(headers) > 4 and headers[4][0] in STATED else 4
-    if behind := headers[front:]:
-        names, values = zip(*behind, strict=True)
-        met = _met.get((headers[:front], names, tuple(map(len, values))))
-        if met is not None:
-            return met, b"".join(values)
+    front = 5 if len(headers) > 4 and headers[4][0] == "ce_dataschema" else 4
+    names, values = [], []
+    for name, value in headers[front:]:
+        names.append(name)
+        values.append(value)
+    met = _met.get((headers[:front], *names, *map(len, values)))
+    if met is not None:
+        return met, b"".join(values)
+    return _pack(headers, front)
+
+
+def _pack(headers: Headers, front: int) -> tuple[bytes, bytes]:
     if not headers:
         return b"", b""
     names, values = zip(*headers, strict=True)
@@ -110,10 +114,10 @@ def pack(headers: Headers) -> tuple[bytes, bytes]:
     if sum(lengths[:stated]) > LONGEST:
         stated = 0
     layout = _layout(names, values[:stated], lengths[stated:])
-    if stated == front < len(headers):
+    if stated == front:
         if len(_met) >= _ALIKE:
             _met.clear()
-        _met[headers[:front], names[front:], lengths[front:]] = layout
+        _met[(headers[:front], *names[front:], *lengths[front:])] = layout
     return layout, b"".join(values[stated:])
 
 

@@ -11,7 +11,7 @@ from vectis.core.exceptions import PublishError
 from vectis.core.message import Delivery, Message, Receipt, TopicPartition
 from vectis.core.partition import partition_of
 from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
-from vectis_sqlite._headers import UNKNOWN, pack
+from vectis_sqlite._headers import NO_HEADERS, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def row_of(message: Message) -> Row:
         size += len(value)
     try:
         layout, own = pack(message.headers)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
     size += len(own)
     if size + len(layout) > LARGEST:
@@ -141,12 +141,14 @@ def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[
     receipts = []
     last = ""
     ids: list[int] = []
+    known = head = b""
     for topic, key, value, layout, own, size in rows:
         if topic != last:  # most rows of a batch have the topic of the one before
             last, ids = topic, topics.ids(connection, topic)
         number = topics.turn() % len(ids) if key is None else partition_of(key, len(ids))
         partition = ids[number]
-        head = connection.head(layout)
+        if layout is not known:  # as with topics
+            known, head = layout, connection.head(layout)
         if partition in grown:
             grown[partition] += size + len(head)
             offset = ends[partition]
@@ -205,7 +207,7 @@ def read(
     first = id << OFFSET_BITS
     deliveries: list[Delivery] = []
     taken = 0
-    head: bytes = UNKNOWN
+    head, stated, names, values = NO_HEADERS
     cursor = connection.execute(
         "SELECT place, key, value, headers, timestamp FROM log "
         "WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
