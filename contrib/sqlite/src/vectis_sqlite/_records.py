@@ -217,12 +217,15 @@ def read(
         for place, key, value, packed, timestamp in cursor:
             if not packed.startswith(head):  # most begin as the one before
                 head, stated, names, values = connection.split(packed)
-            own = zip(names, values(packed, len(head)), strict=True)
-            headers = (*stated, *own)
+            headers = stated + tuple(zip(names, values(packed, len(head)), strict=False))
             deliveries.append(
                 Delivery(topic, number, place - first, key, value, headers, timestamp)
             )
-            taken += len(packed) + len(key or b"") + len(value or b"")
+            taken += len(packed)
+            if key is not None:
+                taken += len(key)
+            if value is not None:
+                taken += len(value)
             if taken >= size:
                 break
     finally:
