@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds 
 from tests.bench.emit import emit_figures
 from tests.bench.start import start_figures
 from tests.bench.throughput import throughput_figures
+from tests.bench.wakeup import wakeup_figures
 from tests.bench.worker import worker_figures
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def measure(parts: tuple[str, ...] | list[str], rounds: int) -> list[Figure]:
         if "messages" in parts:
             status.update("messages")
             figures += asyncio.run(throughput_figures(max(1, rounds // 20), folder))
+            figures += asyncio.run(wakeup_figures(max(20, 5 * rounds), folder))
         if "worker" in parts:
             status.update("worker")
             figures += asyncio.run(worker_figures(max(1, rounds // 20)))
