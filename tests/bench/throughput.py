@@ -19,7 +19,7 @@ __all__ = ["throughput_figures"]
 
 _TOPIC = "bench.orders"
 _TASKS = 100
-_EACH = 50  # messages of each task
+_EACH = 200  # messages of each task
 _COUNT = _TASKS * _EACH
 _PAYLOAD = {"order_id": 7, "grand_total": "129.90", "lines": [{"sku": "A-1", "quantity": 2}]}
 

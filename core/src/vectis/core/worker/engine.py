@@ -128,7 +128,7 @@ class Engine:
             partition.running.add(job)
             return awaited
         if (following := self._finish(job)) is not None:
-            self._runners.follow((following,))
+            self._runners.follow(following)
         return None
 
     def _keeps_quiet(self, job: Job, partition: Partition) -> bool:
@@ -157,7 +157,8 @@ class Engine:
                     self._notice(one.partition)
             elif (next_one := self._finish(one)) is not None:
                 following.append(next_one)
-        self._runners.follow(following)
+        for next_one in reversed(following):
+            self._runners.follow(next_one)
 
     def _finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""

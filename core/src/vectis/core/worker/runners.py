@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
 __all__ = ["Runners"]
 
@@ -84,9 +84,9 @@ class Runners(Generic[T]):
         """The jobs that are awaited now, each with its task; may be asked from any thread."""
         return [(task, job) for task, job in self._tasks.copy().items() if job is not None]
 
-    def follow(self, jobs: Sequence[T]) -> None:
-        """Run jobs before all others that wait: they come right after those that are done."""
-        self._ready.extendleft(reversed(jobs))
+    def follow(self, job: T) -> None:
+        """Run a job before all others that wait: it comes right after one that is done."""
+        self._ready.appendleft(job)
         self._look_soon_if_needed()
 
     def cancel(self, wanted: Callable[[T], bool]) -> None:
