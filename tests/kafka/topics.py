@@ -22,7 +22,7 @@ _this_run, _numbers = uuid4().hex[:8], count(1)
 
 def unique_name(test: str) -> str:
     """Return a name that no other test and no other run uses, after a test's own."""
-    readable = re.sub(r"[^a-z0-9]+", "-", test.lower()).strip("-")[:80]
+    readable = re.sub(r"[^a-z0-9]+", "-", test.lower()).strip("-")[:40]
     return f"{readable}.{_this_run}.{next(_numbers)}"
 
 

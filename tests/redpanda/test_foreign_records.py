@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.kafka.groups import committed
 from tests.kafka.records import read_all, write
-from tests.kafka.topics import create_topic
+from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.counter import Counter
 
 if TYPE_CHECKING:
@@ -94,6 +94,24 @@ def test_what_nobody_can_read_is_set_aside_as_it_was(
     assert (letter.value, letter.key) == (value, key)
     given = dict(letter.headers)
     assert {name: given[name] for name, _ in headers} == dict(headers)
+
+
+def test_a_letter_larger_than_its_topic_takes_is_never_passed_over(
+    broker: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = create_topic(broker.servers, unique_name("orders"), partitions=1)
+    little = {"max.message.bytes": "5000"}
+    create_topic(broker.servers, f"{topic}.dlq", partitions=1, config=little)
+    write(broker.servers, topic, [b"x" * 10_000])
+    write(broker.servers, topic, [GOOD])
+    # An attempt that fails is told of each time; a second apart, as it would be in production.
+    counter = Counter(broker.servers, topic, retry_initial=1.0, retry_max=1.0)
+    counter.work(lambda: bool(counter.handled) and "cannot be written" in caplog.text)
+    assert committed(broker.servers, f"{topic}.shop", topic) == {}
+    (said, *_) = [one for one in caplog.messages if "cannot be written" in one]
+    assert f"{topic}.dlq" in said
+    assert "10," in said, "its size"
+    assert "max.message.bytes" in said, "what limits it"
 
 
 @pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
