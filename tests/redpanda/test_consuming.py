@@ -162,6 +162,21 @@ def test_transactions_are_read_when_they_are_committed_and_hold_nothing_up(
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
+def test_headers_without_bytes_are_empty_ones(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    odd: Any = [("a", None), ("b", b"2"), ("a", b"")]
+    write(broker.servers, topic, [b"1"] * 3, headers=odd)
+
+    async def main() -> None:
+        async with Member(transport(broker.servers), topic, unique_name("group")) as member:
+            for delivery in await member.read(3):
+                assert delivery.headers == (("a", b""), ("b", b"2"), ("a", b""))
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
 def test_one_full_partition_does_not_keep_the_others_waiting(
     broker: Shared, new_topic: Callable[..., str]
 ) -> None:
