@@ -82,7 +82,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         return
     jars = _jars()
     assert isinstance(jars, Path), "tests are skipped without"
-    with brokers(tmp_path_factory.mktemp("broker"), jars) as (one,):
+    # As Kafka is by default: the contract of transports publishes to topics that nobody has made.
+    settings = {"auto.create.topics.enable": "true"}
+    with brokers(tmp_path_factory.mktemp("broker"), jars, settings=settings) as (one,):
         yield Shared(one.servers)
 
 

@@ -24,7 +24,6 @@ from vectis.core.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kafka.fixtures import Shared
     from tests.kafka.secured import Secured
     from vectis.core import Hub
 
@@ -137,10 +136,12 @@ def test_encryption_on_one_side_only(secured_broker: Secured, listener: str, pro
 # ---------------------------------------------------------------- topics
 
 
-def test_a_topic_that_does_not_exist_names_the_command_that_makes_it(broker: Shared) -> None:
+def test_a_topic_that_does_not_exist_names_the_command_that_makes_it(
+    secured_broker: Secured,
+) -> None:
     topic = unique_name("nowhere")
     begun = time.monotonic()
-    error = publishing_fails(hub_on(broker.servers), topic)
+    error = publishing_fails(hub_on(secured_broker.broker.servers), topic)
     assert time.monotonic() - begun < LONGEST + 2
     assert f"vectis topics create {topic}" in str(error)
     assert error.fate in ("not_sent", "rejected")
