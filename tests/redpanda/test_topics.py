@@ -18,6 +18,7 @@ from vectis_redpanda import Redpanda, RedpandaSettings, RedpandaTransport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.kafka.broker import Broker
     from tests.kafka.fixtures import Shared
 
 HANDLERS = """
@@ -122,9 +123,9 @@ def worker(servers: str, topic: str, **redpanda: Any) -> Worker:
     return Worker(hub)
 
 
-def test_publishing_to_and_reading_a_missing_topic_name_the_command(broker: Shared) -> None:
+def test_publishing_to_and_reading_a_missing_topic_name_the_command(own_broker: Broker) -> None:
     async def publish() -> None:
-        settings = RedpandaSettings(bootstrap_servers=broker.servers)
+        settings = RedpandaSettings(bootstrap_servers=own_broker.servers)
         transport = RedpandaTransport(settings, publish_timeout=3)
         try:
             await transport.carrier("nowhere").send(Message("nowhere", b"7", b"{}"))
@@ -134,7 +135,7 @@ def test_publishing_to_and_reading_a_missing_topic_name_the_command(broker: Shar
     with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
         asyncio.run(publish())
     with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
-        asyncio.run(worker(broker.servers, "nowhere", request_timeout=2.0).run())
+        asyncio.run(worker(own_broker.servers, "nowhere", request_timeout=2.0).run())
 
 
 def test_a_worker_makes_its_topic_for_dead_letters(broker: Shared) -> None:
