@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectis_commerce.demo.letters import TOPIC
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,11 +18,12 @@ class Commits:
 
     Args:
         hub: Its config names the group, its transport has the offsets.
+        topic: Any that is there; nothing of it is read.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, topic: str) -> None:
         self._group = hub.consumer_settings.group
-        _, self._consumer = hub.consumer((TOPIC,), None)  # a reader takes no partition from anybody
+        _, self._consumer = hub.consumer((topic,), None)  # a reader takes no partition from anybody
         self._started = False
 
     async def count(self, partitions: Iterable[TopicPartition]) -> int:

@@ -81,6 +81,8 @@ class Screen(Silence):
         self._fact("orders", f"{len(file.orders):,} with {lines:,} lines, {total:,.2f} in total")
         self._fact("from", _shortened(str(file.path), console.width - _FACTS))
         self._fact("folder", _shortened(str(plan.directory), console.width - _FACTS))
+        for name, text in plan.transport.facts:
+            self._fact(name, _shortened(text, console.width - _FACTS))
         if plan.processes > 1:
             self._fact("workers", f"{plan.processes} processes and their supervisor")
         self._show_broken(file)
@@ -236,6 +238,13 @@ class Screen(Silence):
         for command, why in _NEXT:
             table.add_row(Text(f"{vectis} {command}", "cyan"), why)
         self._indented(table)
+        if report.broker is not None:
+            console = self._console
+            console.print()
+            console.print(
+                f"On {report.broker} {' and '.join(report.topics)} stay, with a .dlq each, until you "
+                "delete them there."
+            )
 
     # ------------------------------------------------------------ pieces
 

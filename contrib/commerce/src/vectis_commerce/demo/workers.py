@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vectis_commerce.demo.folder import Folder
+    from vectis_commerce.demo.transport import Transport
 
 __all__ = ["Workers"]
 
@@ -28,11 +29,12 @@ class Workers(WorkerProcess):
 
     Args:
         folder: Where they work.
+        transport: What they consume from.
         count: How many members.
     """
 
-    def __init__(self, folder: Folder, count: int) -> None:
-        super().__init__(folder, "--processes", str(count))
+    def __init__(self, folder: Folder, transport: Transport, count: int) -> None:
+        super().__init__(folder, transport, "--processes", str(count))
         self._count = count
         self._victims = cycle(range(1, count + 1))
         self._killed = (0, 0)
