@@ -144,8 +144,9 @@ class Broker:
         problems = [*answer.get("failed", {}).values()]
         problems += [f"{topic} is there already" for topic in answer.get("existed", ())]
         if problems or code != 0:
-            why = "; ".join(problems) or complained.removeprefix("Error: ") or f"exit code {code}"
-            raise Unusable(f"the demo gets no topics of its own on {self.broker}: {why}")
+            # Of several topics the same is said.
+            why = problems[0] if problems else complained.removeprefix("Error: ")
+            raise Unusable(f"--broker {self.broker}: the demo gets no topics of its own: {why}")
 
     async def _vectis(self, folder: Folder, *arguments: str) -> tuple[int, str, str]:
         """Run a command in the folder; return its exit code, and what it said and complained."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Commits:
         if not self._started:
             self._started = True
             await self._consumer.start(on_assigned=_nothing, on_revoked=_nothing)
-        ask = self._consumer.committed
-        return sum([await ask(where, self._group) or 0 for where in partitions])
+        # All at once: one by one, a broker's answers would be as old as a commit interval.
+        asked = (self._consumer.committed(where, self._group) for where in partitions)
+        return sum(offset or 0 for offset in await asyncio.gather(*asked))
 
     async def close(self) -> None:
         """Stop asking."""

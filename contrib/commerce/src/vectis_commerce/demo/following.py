@@ -76,6 +76,7 @@ class Following:
         self._handover = plan.transport.handover
         lines = sum(len(order.lines) for order in plan.file.orders)
         most = lines + 3 * len(plan.file.orders)
+        self._processes = plan.processes
         self._uncommitted = _UNCOMMITTED + _OF_OTHERS * (plan.processes - 1)
         self._kill_at = [int(most * part) for part in _KILL_AT] if plan.kill_worker else []
         self._entered = 0
@@ -132,6 +133,9 @@ class Following:
             return
         if self.kills and self._redeliveries > self._redeliveries_before:
             return  # it has shown what it was to show
+        partitions = self._producer.partitions
+        if self._worker.assigned() < min(self._processes, len(partitions)):
+            return  # while members join, they finish and commit what they have: nothing to see
         # After a commit and before the next: what was committed stays, what was not comes again.
         state = await self._state()
         before = self.kills[-1].committed if self.kills else 0
@@ -155,8 +159,8 @@ class Following:
             self._watcher.say(successor)
 
     async def _state(self, victim: str = "nobody") -> Kill:
+        entered, _ = ledger.count(self._ledger)  # first: it is not to look like more than it is
         committed = await self._commits.count(self._producer.partitions)
-        entered, _ = ledger.count(self._ledger)
         return Kill(entered, committed, victim)
 
     def _complain_when_stuck(self) -> None:

@@ -239,12 +239,10 @@ class Screen(Silence):
             table.add_row(Text(f"{vectis} {command}", "cyan"), why)
         self._indented(table)
         if report.broker is not None:
-            console = self._console
-            console.print()
-            console.print(
-                f"On {report.broker} {' and '.join(report.topics)} stay, with a .dlq each, until you "
-                "delete them there."
-            )
+            name = report.topics[0].rpartition(".")[0]
+            stay = f"The topics {name}.* stay on {report.broker} until you delete them."
+            self._console.print()
+            self._console.print(stay, soft_wrap=True)
 
     # ------------------------------------------------------------ pieces
 

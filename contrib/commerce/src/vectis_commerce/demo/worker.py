@@ -64,6 +64,10 @@ class WorkerProcess:
         if self.process is not None and self.process.returncode is not None:
             raise self.died(f"ended by itself with exit code {self.process.returncode}")
 
+    def assigned(self) -> int:
+        """Return how many workers hold partitions, as far as it matters to whom."""
+        return 1
+
     async def kill_one(self) -> str:
         """Kill it with SIGKILL: it gets no chance to commit or to say goodbye. Return its name."""
         await self._kill()
