@@ -28,6 +28,7 @@ from tests.bench.broker import broker_figures
 from tests.bench.emit import emit_figures
 from tests.bench.start import start_figures
 from tests.bench.throughput import throughput_figures
+from tests.bench.wakeup import wakeup_figures
 from tests.bench.worker import worker_figures
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def measure(parts: tuple[str, ...] | list[str], rounds: int) -> list[Figure]:
         if "messages" in parts:
             status.update("messages")
             figures += asyncio.run(throughput_figures(max(1, rounds // 20), folder))
+            figures += asyncio.run(wakeup_figures(max(20, 5 * rounds), folder))
         if "worker" in parts:
             status.update("worker")
             figures += asyncio.run(worker_figures(max(1, rounds // 20)))

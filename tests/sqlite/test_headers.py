@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +29,11 @@ USUAL: Headers = (
 
 NAMES = st.one_of(st.sampled_from([name for name, _ in USUAL]), st.text(max_size=5))
 VALUES = st.one_of(st.sampled_from([value for _, value in USUAL]), st.binary(max_size=20))
+ANY = st.lists(st.tuples(NAMES, VALUES), max_size=6).map(tuple)
+ALIKE = st.tuples(
+    st.sampled_from([USUAL, (*USUAL, ("ce_dataschema", b"urn:v1"))]),
+    st.lists(st.tuples(st.sampled_from(["ce_id", "ce_time"]), VALUES), max_size=3).map(tuple),
+).map(lambda parts: (*parts[0], *parts[1]))
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def count_of(file: Path, table: str) -> int:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[*HealthCheck])
-@given(st.lists(st.lists(st.tuples(NAMES, VALUES), max_size=6).map(tuple), min_size=1, max_size=10))
+@given(st.lists(st.one_of(ANY, ALIKE), min_size=1, max_size=20))
 def test_any_headers_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, headers: list[Headers]
 ) -> None:
@@ -74,6 +79,21 @@ def test_any_headers_come_back_as_they_were(
         return read
 
     assert asyncio.run(main()) == headers
+
+
+@pytest.mark.parametrize("odd", [("ce_id", b"1", b"more"), ("ce_id",), (), ("ce_id", 1)])
+def test_what_is_no_header_is_refused_also_where_its_like_was_met(file: Path, odd: Any) -> None:
+    async def main() -> None:
+        transport = transport_for(file)
+        good = (*USUAL, ("ce_id", b"1"))
+        await send(transport, [good, good])
+        with pytest.raises(PublishError, match="headers must be pairs") as refused:
+            await send(transport, [(*USUAL, odd)])
+        assert refused.value.fate == "rejected"
+        assert await stored(transport, 2) == [good, good]
+        await close(transport, "orders")
+
+    asyncio.run(main())
 
 
 def test_what_a_producer_always_says_stands_in_the_file_once(file: Path) -> None:

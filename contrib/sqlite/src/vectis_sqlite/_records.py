@@ -11,7 +11,7 @@ from vectis.core.exceptions import PublishError
 from vectis.core.message import Delivery, Message, Receipt, TopicPartition
 from vectis.core.partition import partition_of
 from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
-from vectis_sqlite._headers import pack, unpack
+from vectis_sqlite._headers import NO_HEADERS, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def row_of(message: Message) -> Row:
         size += len(value)
     try:
         layout, own = pack(message.headers)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
     size += len(own)
     if size + len(layout) > LARGEST:
@@ -141,12 +141,14 @@ def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[
     receipts = []
     last = ""
     ids: list[int] = []
+    known = head = b""
     for topic, key, value, layout, own, size in rows:
         if topic != last:  # most rows of a batch have the topic of the one before
             last, ids = topic, topics.ids(connection, topic)
         number = topics.turn() % len(ids) if key is None else partition_of(key, len(ids))
         partition = ids[number]
-        head = connection.head(layout)
+        if layout is not known:  # as with topics
+            known, head = layout, connection.head(layout)
         if partition in grown:
             grown[partition] += size + len(head)
             offset = ends[partition]
@@ -166,6 +168,7 @@ def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[
 
 _COLUMNS = 5
 _AT_ONCE = 128  # records of one statement; SQLite takes 32,766 values at least
+_FEW = 16  # what the sizes above this one are multiples of, so that there are few statements
 
 
 def _insert(connection: Connection, fields: Sequence[Any]) -> None:
@@ -174,17 +177,22 @@ def _insert(connection: Connection, fields: Sequence[Any]) -> None:
     Many in a statement: the interpreter is let go with each, and while the event loop works it
     takes milliseconds to get it back.
     """
-    at, count = 0, _AT_ONCE
+    at = 0
     while at < len(fields):
-        while at + _COLUMNS * count > len(fields):
-            count //= 2  # few sizes, so that the connection remembers their statements
-        connection.execute(_insertion(count), fields[at : at + _COLUMNS * count])
-        at += _COLUMNS * count
+        count = min((len(fields) - at) // _COLUMNS, _AT_ONCE)
+        if count > _FEW:
+            count -= count % _FEW
+        end = at + _COLUMNS * count
+        connection.execute(_insertion(count), fields[at:end])
+        at = end
 
 
 @lru_cache(maxsize=32)
 def _insertion(count: int) -> str:
-    return f"INSERT INTO log VALUES {', '.join(['(?, ?, ?, ?, ?)'] * count)}"
+    # A statement that fails ends the transaction, as it would anyway. SQLite need not copy each
+    # page first, to undo the statement alone: more than half of its work in small transactions.
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * count)
+    return f"INSERT OR ROLLBACK INTO log VALUES {values}"
 
 
 def read(
@@ -199,6 +207,7 @@ def read(
     first = id << OFFSET_BITS
     deliveries: list[Delivery] = []
     taken = 0
+    head, stated, names, values = NO_HEADERS
     cursor = connection.execute(
         "SELECT place, key, value, headers, timestamp FROM log "
         "WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
@@ -206,11 +215,17 @@ def read(
     )
     try:
         for place, key, value, packed, timestamp in cursor:
-            headers = unpack(connection, packed)
+            if not packed.startswith(head):  # most begin as the one before
+                head, stated, names, values = connection.split(packed)
+            headers = stated + tuple(zip(names, values(packed, len(head)), strict=False))
             deliveries.append(
                 Delivery(topic, number, place - first, key, value, headers, timestamp)
             )
-            taken += len(packed) + len(key or b"") + len(value or b"")
+            taken += len(packed)
+            if key is not None:
+                taken += len(key)
+            if value is not None:
+                taken += len(value)
             if taken >= size:
                 break
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vectis.core.events import Event
     from vectis.core.message import Headers
 
-_LONGEST = 1000  # characters of a type and source that are remembered
+_LONGEST = 1000  # characters of a type, topic and source that are remembered
 _OWN_NAMES = len("ce_id" + "ce_time" + "ce_correlationid")
 _KEY_NAME = len("ce_partitionkey")
 
@@ -60,90 +60,107 @@ def encode(
 ('ce_type', b'order.created')))
     """
     event_id, correlation_id = event.id, event.correlation_id
-    return write(
-        event.type,
+    return Template(event.type, topic, event.source or source, version, max_bytes).message(
         event.data,
-        topic=topic,
-        key=key,
-        source=event.source or source,
-        max_bytes=max_bytes,
-        id=event_id,
-        time=_written_time(event.time),
-        correlation_id=None if correlation_id is event_id else correlation_id,
-        causation_id=event.causation_id,
-        user_id=event.user_id,
-        version=version,
-        traceparent=traceparent,
+        key,
+        written("id", event_id),
+        _written_time(event.time),
+        None if correlation_id is event_id else correlation_id,
+        event.causation_id,
+        event.user_id,
+        traceparent,
     )
 
 
-def write(
-    event_type: str,
-    payload: Any,
-    *,
-    topic: str,
-    key: str | bytes | None,
-    source: str,
-    max_bytes: int,
-    id: str,
-    time: bytes,
-    correlation_id: str | None = None,
-    causation_id: str | None = None,
-    user_id: Any = None,
-    version: int | None = None,
-    traceparent: str | None = None,
-) -> Message:
-    """Write an event that is given by its values; `correlation_id` None is the event's own id.
+class Template:
+    """What the messages of one event type, topic and source have in common, worked out once.
 
-    `encode` says what they mean, and what is raised. `time` is RFC 3339 already.
+    Args:
+        event_type: As with `encode`, as are those that follow.
+        topic: The topic's name.
+        source: Who says so.
+        version: The version of the event type.
+        max_bytes: The most bytes of topic, key, value and headers together.
     """
-    value = None if payload is None else to_json(payload)
-    if source.__class__ is not str:
-        source = _written("source", source).decode()
-    remembered = len(event_type) + len(source) <= _LONGEST
-    state = _stated if remembered else _stated.__wrapped__
-    stated, size = state(event_type, source, version)
-    raw_id = _written("id", id)
-    correlation = raw_id if correlation_id is None else _written("correlation_id", correlation_id)
-    headers: Headers = (
-        *stated,
-        ("ce_id", raw_id),
-        ("ce_time", time),
-        ("ce_correlationid", correlation),
-    )
-    size += _OWN_NAMES + len(raw_id) + len(time) + len(correlation) + len(topic)
-    if causation_id is not None or user_id is not None or traceparent is not None:
-        more = _further(causation_id, user_id, traceparent)
-        headers += more
-        size += sum(len(name) + len(text) for name, text in more)
-    raw_key = None
-    if key is not None:
-        raw_key, partition_key = _written_key(key)
-        size += len(raw_key)
-        if partition_key is not None:
-            headers += (("ce_partitionkey", partition_key),)
-            size += _KEY_NAME + len(partition_key)
-    if value is not None:
-        size += len(value)
-    if size > max_bytes:
-        raise PublishError(
-            f"{one_line(event_type)} for {one_line(topic)} is {size:,} bytes, and [hub] "
-            f"max_message_bytes allows {max_bytes:,}: send a reference to the data in place of the "
-            "data, or raise the cap, here and on the transport",
-            fate="not_sent",
+
+    __slots__ = ("_event_type", "_max_bytes", "_size", "_stated", "_topic", "short")
+
+    def __init__(
+        self, event_type: str, topic: str, source: str, version: int | None, max_bytes: int
+    ) -> None:
+        if source.__class__ is not str:
+            source = written("source", source).decode()
+        self.short = len(event_type) + len(topic) + len(source) <= _LONGEST
+        """Whether it may be kept: so that endless names from outside do not fill the memory."""
+        state = _stated if self.short else _stated.__wrapped__
+        self._stated, size = state(event_type, source, version)
+        self._size = size + _OWN_NAMES + len(topic)
+        self._event_type, self._topic, self._max_bytes = event_type, topic, max_bytes
+
+    def message(
+        self,
+        payload: Any,
+        key: str | bytes | None,
+        id: bytes,
+        time: bytes,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        user_id: Any = None,
+        traceparent: str | None = None,
+    ) -> Message:
+        """Write an event that is given by its values, as `encode` does.
+
+        Args:
+            payload: The data.
+            key: The message's key.
+            id: Text that `written` has looked at, unless it is new.
+            time: RFC 3339.
+            correlation_id: None when it is the event's own id.
+            causation_id: The id of the event that caused it.
+            user_id: On whose behalf.
+            traceparent: The W3C trace context.
+        """
+        value = None if payload is None else to_json(payload)
+        correlation = id if correlation_id is None else written("correlation_id", correlation_id)
+        headers: Headers = (
+            *self._stated,
+            ("ce_id", id),
+            ("ce_time", time),
+            ("ce_correlationid", correlation),
         )
-    return Message(topic, raw_key, value, headers)
+        size = self._size + len(id) + len(time) + len(correlation)
+        if causation_id is not None or user_id is not None or traceparent is not None:
+            more = _further(causation_id, user_id, traceparent)
+            headers += more
+            size += sum(len(name) + len(text) for name, text in more)
+        raw_key = None
+        if key is not None:
+            raw_key, partition_key = _written_key(key)
+            size += len(raw_key)
+            if partition_key is not None:
+                headers += (("ce_partitionkey", partition_key),)
+                size += _KEY_NAME + len(partition_key)
+        if value is not None:
+            size += len(value)
+        if size > self._max_bytes:
+            raise PublishError(
+                f"{one_line(self._event_type)} for {one_line(self._topic)} is {size:,} bytes, and "
+                f"[hub] max_message_bytes allows {self._max_bytes:,}: send a reference to the data "
+                "in place of the data, or raise the cap, here and on the transport",
+                fate="not_sent",
+            )
+        return Message(self._topic, raw_key, value, headers)
 
 
 def _further(causation_id: str | None, user_id: Any, traceparent: str | None) -> Headers:
     """Return the headers that few messages have."""
     headers: list[tuple[str, bytes]] = []
     if causation_id is not None:
-        headers.append(("ce_causationid", _written("causation_id", causation_id)))
+        headers.append(("ce_causationid", written("causation_id", causation_id)))
     if user_id is not None and (user := str(user_id)):
-        headers.append(("ce_userid", _written("user_id", user)))
+        headers.append(("ce_userid", written("user_id", user)))
     if traceparent is not None:
-        headers.append(("ce_traceparent", _written("traceparent", traceparent)))
+        headers.append(("ce_traceparent", written("traceparent", traceparent)))
     return tuple(headers)
 
 
@@ -168,8 +185,8 @@ def _stated(event_type: str, source: str, version: int | None) -> tuple[Headers,
     """Return the headers that all messages of a type and source share, and their size."""
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_source", _written("source", source)),
-        ("ce_type", _written("type", event_type)),
+        ("ce_source", written("source", source)),
+        ("ce_type", written("type", event_type)),
         ("content-type", b"application/json"),
     ]
     if version is not None:
@@ -177,7 +194,8 @@ def _stated(event_type: str, source: str, version: int | None) -> tuple[Headers,
     return tuple(headers), sum(len(name) + len(text) for name, text in headers)
 
 
-def _written(name: str, text: str) -> bytes:
+def written(name: str, text: str) -> bytes:
+    """Return the text of an attribute as it is written."""
     if text.__class__ is str and text and text.isprintable():
         return text.encode()
     if not isinstance(text, str):

@@ -38,10 +38,14 @@ async def publish_many(
         written: list[Outgoing] = []
         time = publication.now()
         try:
-            written.extend(_write(publication, topic, given, time) for given in chunk)
-        except Exception as error:
-            if not results:
-                raise  # nothing was sent
+            written.extend(publication.new_message(topic, time=time, **given) for given in chunk)
+        except Exception as raised:
+            # Looked at only now: the call itself refuses the names that are wrong.
+            error = _flaw(chunk[len(written)]) or raised
+            if not results:  # nothing was sent
+                if error is raised:
+                    raise
+                raise error from None
             results += _unsent(topic, error, before=len(written), rest=rest, chunk=len(chunk))
             break
         if not offered:
@@ -55,28 +59,19 @@ async def publish_many(
     return _all_or_raise(results, topic) if offered else None
 
 
-def _write(publication: Publication, topic: str, given: Mapping[str, Any], time: bytes) -> Outgoing:
-    if given.__class__ is not dict and not isinstance(given, Mapping):
-        raise TypeError(
+def _flaw(given: object) -> TypeError | None:
+    """Say what is wrong with an element, if it is no mapping with the names of an event."""
+    if not isinstance(given, Mapping):
+        return TypeError(
             "publish_many takes a list of mappings with event_type and payload; "
             f"one element is a {type(given).__name__}"
         )
     if not given.keys() <= _ALLOWED or "event_type" not in given:
-        raise TypeError(
+        return TypeError(
             f"an event to publish is a mapping with event_type and {', '.join(_NAMES[1:])}, "
             f"not one with {', '.join(map(repr, given))}"
         )
-    get = given.get
-    return publication.new_message(
-        topic,
-        given["event_type"],
-        get("payload"),
-        get("key"),
-        get("event_id"),
-        get("source"),
-        get("user_id"),
-        time,
-    )
+    return None
 
 
 def _unsent(

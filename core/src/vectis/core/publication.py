@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.absence import configured_transport
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from vectis.core._encode import Template
     from vectis.core.hub import Hub
     from vectis.core.message import Message
     from vectis.core.routing import Offer
@@ -32,6 +33,7 @@ logger = logging.getLogger("vectis.publish")
 
 Key = str | bytes | None
 _KEYS = (str, bytes)
+_ALIKE = 1024  # templates kept; types, topics and sources come from code, the bound stops a leak
 
 Outgoing = tuple["Message", str, Key]
 """A message, the id of its event, and its key."""
@@ -53,6 +55,7 @@ class Publication:
         self._max_bytes = settings.max_message_bytes
         self._deadline = Deadline(settings.publish_timeout)
         self._turns = Turns()
+        self._templates: dict[tuple[str, str, str | None, int | None], Template] = {}
         self.counts: Counter[str] = Counter()
         """How many were `acknowledged`, `failed`, or `disabled` for want of a transport."""
 
@@ -79,7 +82,8 @@ class Publication:
             PublishError: It is larger than `[hub] max_message_bytes`, or the topic's name is none.
             TypeError: The key is neither string nor bytes.
         """
-        _check(event.type, topic, key)
+        check_topic(topic)
+        _check_key(event.type, key)
         frame = current.get(None)
         if frame is not None and frame.event is not None:
             event.follow(frame.event)
@@ -98,7 +102,7 @@ class Publication:
         self,
         topic: str,
         event_type: str,
-        payload: dict[str, Any] | None,
+        payload: dict[str, Any] | None = None,
         key: Key = None,
         event_id: str | None = None,
         source: str | None = None,
@@ -120,29 +124,49 @@ class Publication:
         Returns:
             The message, the event's id, and the key.
         """
-        if not is_checked(event_type) or payload.__class__ is not dict:
-            event = Event(event_type, payload, source, user_id, id=event_id)  # says what is wrong
-            return self.message(event, topic, key), event.id, key
-        _check(event_type, topic, key)
+        try:
+            known = self._hub.catalogue.find(event_type)
+            version = None if known is None else known.version
+            template = self._templates.get((topic, event_type, source, version))
+        except TypeError:  # unhashable: what is wrong is said below
+            template = None
+        if template is None or payload.__class__ is not dict:
+            if not is_checked(event_type) or payload.__class__ is not dict:
+                event = Event(event_type, payload, source, user_id, id=event_id)  # says it
+                return self.message(event, topic, key), event.id, key
+            template = self._template(topic, event_type, source)
+        if key is not None and key.__class__ is not str:
+            _check_key(event_type, key)
         frame = current.get(None)
         cause = None if frame is None else frame.event
-        known = self._hub.catalogue.find(event_type)
-        id = new_id() if event_id is None else event_id
-        message: Message = self._encoder.write(
-            event_type,
+        if event_id is None:
+            event_id = new_id()
+            raw_id = event_id.encode()
+        else:
+            raw_id = self._encoder.written("id", event_id)
+        message: Message = template.message(
             payload,
-            topic=topic,
-            key=key,
-            source=source or self._source,
-            max_bytes=self._max_bytes,
-            id=id,
-            time=self.now() if time is None else time,
-            correlation_id=None if cause is None else cause.correlation_id,
-            causation_id=None if cause is None else cause.id,
-            user_id=user_id,
-            version=None if known is None else known.version,
+            key,
+            raw_id,
+            self.now() if time is None else time,
+            None if cause is None else cause.correlation_id,
+            None if cause is None else cause.id,
+            user_id,
         )
-        return message, id, key
+        return message, event_id, key
+
+    def _template(self, topic: str, event_type: str, source: str | None) -> Template:
+        check_topic(topic)
+        known = self._hub.catalogue.find(event_type)
+        version = None if known is None else known.version
+        template: Template = self._encoder.Template(
+            event_type, topic, source or self._source, version, self._max_bytes
+        )
+        if template.short:
+            if len(self._templates) >= _ALIKE:
+                self._templates.clear()
+            self._templates[topic, event_type, source, version] = template
+        return template
 
     async def publish(self, event: Event, topic: str, key: Key = None) -> Receipt | None:
         """Publish one event; see `Hub.publish`."""
@@ -273,16 +297,9 @@ class Publication:
         logger.debug("nothing published to %s: no transport is available", topic)
 
 
-def _check(event_type: str, topic: str, key: Key) -> None:
-    if topic.__class__ is str:
-        _check_topic(topic)
-    else:
-        check_topic(topic)
+def _check_key(event_type: str, key: Key) -> None:
     if key is not None and not isinstance(key, _KEYS):
         raise TypeError(
             f"publishing {event_type}: key must be a str or bytes, "
             f"not {type(key).__name__}; write key=str(...)"
         )
-
-
-_check_topic = lru_cache(maxsize=1024)(check_topic)  # what was refused is not remembered

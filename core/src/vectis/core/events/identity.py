@@ -9,14 +9,19 @@ from vectis.core.forks import after_fork
 
 __all__ = ["new_id"]
 
-_BLOCK = 4096  # bytes; a call to the system may wait for other threads, one in 256 ids does
+# Bytes. A call to the system lets other threads go first, and getting the interpreter back from one
+# that works takes milliseconds: one in 4,096 ids makes one. As many ids at a time would take one.
+_POOL = 65_536
+_BLOCK = 4_096
 
 # What RFC 9562 fixes of a version 4 UUID, for a whole block at once.
 _RANDOM = int.from_bytes(bytes.fromhex("ffffffffffff0fff3fffffffffffffff") * (_BLOCK // 16))
 _FIXED = int.from_bytes(bytes.fromhex("00000000000040008000000000000000") * (_BLOCK // 16))
 
 _unused: list[str] = []
-after_fork(_unused.clear)  # a child that went on with its parent's ids would repeat them
+_pool: list[bytes] = []
+for _kept in (_unused, _pool):
+    after_fork(_kept.clear)  # a child that went on with its parent's ids would repeat them
 
 
 def new_id() -> str:
@@ -38,6 +43,13 @@ def new_id() -> str:
 
 
 def _block() -> list[str]:
-    block = int.from_bytes(os.urandom(_BLOCK)) & _RANDOM | _FIXED
+    try:
+        random = _pool.pop()
+    except IndexError:
+        fresh = os.urandom(_POOL)
+        blocks = [fresh[at : at + _BLOCK] for at in range(0, _POOL, _BLOCK)]
+        random = blocks.pop()
+        _pool.extend(blocks)
+    block = int.from_bytes(random) & _RANDOM | _FIXED
     digits = block.to_bytes(_BLOCK).hex().encode()
     return b" ".join(map(b"-".join, iter_unpack("8s4s4s4s12s", digits))).decode().split()
