@@ -109,6 +109,20 @@ def test_names_and_brokers_that_are_none_are_said(world: World) -> None:
     assert "no servers are configured" in answer.err
 
 
+def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
+    topic = unique_name("orders")
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    before = world.vectis("doctor", "--module", "shop")
+    assert f"redpanda: {broker.servers} answers, a cluster of 1 broker" in before.out
+    assert f"missing topics: {topic}" in before.out
+    create_topic(broker.servers, topic)
+    assert f"topics are there: {topic}" in world.vectis("doctor", "--module", "shop").out
+    world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
+    away = world.vectis("doctor")
+    assert away.code == 1
+    assert "127.0.0.1:1 cannot be reached (nothing listens there)" in away.out
+
+
 def worker(servers: str, topic: str, **redpanda: Any) -> Worker:
     config = {
         "redpanda": {"bootstrap_servers": servers, **redpanda},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vectis.core.message import Delivery, Message, Receipt, TopicPartition
     from vectis.core.subscription import Subscription
 
-__all__ = ["Carrier", "Consumer", "Dispensable", "Route", "Scope"]
+__all__ = ["Carrier", "Consumer", "Dispensable", "Finding", "Route", "Scope"]
 
 Scope = Literal["process", "service"]
 
@@ -49,6 +49,26 @@ class Route(NamedTuple):
         return f"{self.scope}:{self.name}"
 
 
+@attrs.frozen
+class Finding:
+    """One thing that a transport found when it was examined.
+
+    Args:
+        status: `ok`, `warn` or `fail`.
+        message: What was found. No secrets.
+        remedy: What to do; empty when there is nothing to do.
+
+    Example:
+        >>> from vectis.core.transport import Finding
+        >>> Finding("ok", "3 brokers").remedy
+        ''
+    """
+
+    status: Literal["ok", "warn", "fail"]
+    message: str
+    remedy: str = ""
+
+
 @attrs.frozen(kw_only=True)
 class Carrier:
     """What a transport offers for a route: the callable that takes an event or a message away.
@@ -66,6 +86,9 @@ class Carrier:
         close: For a `service` route: flushes and closes the producer of the running loop, bounded
             in time. Called by `shutdown_producer()`, any number of times; a `send` opens anew.
         describe: One line for `explain` and `doctor`, such as `SQLite file events.db`. No secrets.
+        examine: For a `service` route: takes the topics that the application uses, connects, and
+            returns what it found, for `doctor`. Bounded in time. None when there is nothing to
+            connect to.
     """
 
     send: Callable[..., Awaitable[Any]]
@@ -73,6 +96,7 @@ class Carrier:
     send_many: Callable[[Sequence[Message]], Awaitable[list[Receipt | BaseException]]] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     describe: str = ""
+    examine: Callable[[Sequence[str]], Awaitable[Sequence[Finding]]] | None = None
 
 
 Assigned = Callable[[frozenset["TopicPartition"]], Awaitable[None]]

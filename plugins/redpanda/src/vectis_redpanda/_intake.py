@@ -17,7 +17,7 @@ from aiokafka import errors
 from vectis.core.exceptions import TransportError
 from vectis.core.message import Delivery, TopicPartition
 from vectis_redpanda._faults import explained
-from vectis_redpanda._internals import has_ended
+from vectis_redpanda._internals import delivery_of, give_deliveries, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -203,6 +203,7 @@ class Intake:
         return found
 
     async def _taken(self, turn: Sequence[TopicPartition], most: int) -> list[Delivery]:
+        give_deliveries(self.consumer)
         try:
             records = await self.consumer.getmany(
                 *[self._held[where] for where in turn], max_records=most
@@ -308,10 +309,8 @@ class Intake:
         return {TopicPartition(*partition): offset for partition, offset in answer.items()}
 
 
-def _deliveries(
-    partition: KafkaPartition, records: Iterable[ConsumerRecord[Any, Any]]
-) -> list[Delivery]:
-    topic, number = partition
-    return [
-        Delivery(topic, number, r.offset, r.key, r.value, r.headers, r.timestamp) for r in records
-    ]
+def _deliveries(partition: KafkaPartition, records: Sequence[Any]) -> Sequence[Delivery]:
+    # What a fetch that waited was given is aiokafka's own class.
+    if isinstance(records[0], Delivery):
+        return records
+    return [delivery_of(partition, record) for record in records]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
@@ -18,24 +19,28 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from vectis.core.message import TopicPartition
+from vectis.core.message import Delivery, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka import TopicPartition as KafkaPartition
     from aiokafka.client import AIOKafkaClient
 
 __all__ = [
     "committed_offsets",
+    "delivery_of",
     "drop_consumer",
     "drop_producer",
+    "give_deliveries",
     "has_ended",
     "membership",
     "partitions_of",
     "refresh",
 ]
 
+_VALUE = itemgetter(1)
 _AGAIN = 0.1  # seconds until a coordinator that is not ready is asked again
 _WAIT = 1.0  # seconds for what was cancelled to give way
 
@@ -107,6 +112,28 @@ def has_ended(consumer: AIOKafkaConsumer) -> bool:
 def refresh(consumer: AIOKafkaConsumer) -> None:
     """Have the consumer ask again which topics and partitions there are."""
     consumer._client.force_metadata_update()
+
+
+def give_deliveries(consumer: AIOKafkaConsumer) -> None:
+    """Have aiokafka make deliveries of the records that it has received, and not its own class.
+
+    Making both costs two of the five microseconds that a record takes.
+    """
+    for received in consumer._fetcher._records.values():
+        records = getattr(received, "_partition_records", None)
+        if records is not None:
+            records._consumer_record = delivery_of
+
+
+def delivery_of(partition: KafkaPartition, record: Any) -> Delivery:
+    """Return the delivery of a record, as aiokafka has it."""
+    headers = tuple(record.headers)
+    if None in map(_VALUE, headers):  # other programs may write one without any bytes
+        headers = tuple((name, value or b"") for name, value in headers)
+    topic, number = partition
+    return Delivery(
+        topic, number, record.offset, record.key, record.value, headers, record.timestamp
+    )
 
 
 async def partitions_of(

@@ -50,7 +50,7 @@ class RedpandaSettings:
             a restart within `session_timeout` then moves no partitions. Each process of a group
             needs another one.
         partitions: How many partitions `vectis topics create` gives to a topic.
-        replication: On how many brokers it keeps a copy; None: as the cluster is set up.
+        replication: On how many brokers it keeps a copy; None: on three, or as many as there are.
         retention_age: Seconds that it has records kept; None: as the cluster is set up.
         retention_bytes: Bytes of each partition that it has kept; None: as the cluster is set up.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.exceptions import PublishError
 from vectis.core.forks import after_fork
 from vectis.core.transport import Carrier
+from vectis_redpanda._examination import examine
 from vectis_redpanda._link import Link
 from vectis_redpanda._member import Member
 from vectis_redpanda._producer import Producer
@@ -69,6 +71,7 @@ class RedpandaTransport:
             send_many=self._send_many,
             close=self.close,
             describe=f"brokers {self.link.named}, {settings.security_protocol}",
+            examine=partial(examine, self.link),
         )
         after_fork(self._forget)
 

@@ -1,11 +1,12 @@
 """What `vectis doctor` checks, one function a question.
 
-Each yields what it found, with what to do about it. None of them connects anywhere or stores
-anything; a transport may look at a file of its own.
+Each yields what it found, with what to do about it. None of them stores anything, and only the
+transport in use is connected to; it may look at a file of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from typing import TYPE_CHECKING, Literal
@@ -26,10 +27,12 @@ from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
+    from vectis.core.routing import Offer
+    from vectis.core.transport import Finding
 
 __all__ = ["Check", "Status", "examine"]
 
@@ -202,6 +205,9 @@ def _transport(hub: Hub) -> Iterator[Check]:
             if plugin.name == offer.plugin and (problem := _reason(hub, plugin)):
                 remedy = "until then publishing and consuming fail"
                 yield Check("transport", "fail", f"{offer.plugin}: {problem}", remedy)
+                break
+        else:
+            yield from _examined(hub, offer)
     elif chosen and not hub.routing.chose_a_bus:
         yield Check(
             "transport",
@@ -221,6 +227,33 @@ def _transport(hub: Hub) -> Iterator[Check]:
     for plugin in hub.plugins:
         if offer is None or plugin.name != offer.plugin:
             yield from _declined(hub, plugin, route)
+
+
+def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
+    """Let the transport connect, and yield what it found."""
+    if offer.carrier.examine is None:
+        return
+    try:
+        findings = asyncio.run(_found(offer.carrier.examine(_used_topics(hub))))
+    except TransportError as error:
+        yield Check("transport", "fail", str(error), "until then publishing and consuming fail")
+        return
+    for finding in findings:
+        yield Check(offer.plugin, finding.status, finding.message, finding.remedy)
+
+
+async def _found(findings: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+    return await findings
+
+
+def _used_topics(hub: Hub) -> list[str]:
+    consumed = {
+        source.topic
+        for subscription in hub.subscriptions
+        if subscription.scope == "service" and subscription.enabled
+        for source in topics_of_handler(hub, subscription)
+    }
+    return sorted({*hub.topics, *hub.consumer_settings.topics, *consumed})
 
 
 def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:

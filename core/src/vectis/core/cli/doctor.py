@@ -23,8 +23,8 @@ _STYLES = {"ok": "good", "warn": "warn", "fail": "bad"}
 def doctor(modules: tuple[str, ...], as_json: bool) -> int:
     """Check that everything fits together, and say what to do.
 
-    Plugins are loaded and the modules of [consumer] modules imported; nothing is connected to, and
-    nothing stored.
+    Plugins are loaded and the modules of [consumer] modules imported. Only the transport in use is
+    connected to, and nothing is stored.
 
     Exit code 1 when a check failed; warnings leave it at 0.
     """
