@@ -46,7 +46,7 @@ class Seen:
 
     def moments(self) -> list[float]:
         """Return when each message was handled, by `handlers.note`; 0.0: not yet."""
-        return memoryview(self._bytes[:]).cast("d").tolist()
+        return [*memoryview(self._bytes[:]).cast("d")]
 
 
 @contextmanager
