@@ -12,10 +12,13 @@ from aiokafka import AIOKafkaClient
 from aiokafka.client import CoordinationType
 from aiokafka.protocol.group import LeaveGroupRequest
 
+from tests.kafka import fixtures
+from tests.kafka.broker import brokers
 from vectis.core.testing.contract import Features, TransportContract
 from vectis_redpanda import RedpandaSettings, RedpandaTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.kafka.fixtures import Shared
@@ -24,12 +27,26 @@ if TYPE_CHECKING:
 SERVERS = "CONTRACT_SERVERS"
 
 
+@pytest.fixture(scope="module")
+def creating_servers(
+    broker: Shared, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A broker that makes topics by itself, which the contract expects of a transport."""
+    if fixtures.SERVERS in os.environ:
+        yield broker.servers
+        return
+    folder, jars = tmp_path_factory.mktemp("creating"), request.getfixturevalue("kafka_jars")
+    settings = {"auto.create.topics.enable": "true"}
+    with brokers(folder, jars, settings=settings) as (one,):
+        yield one.servers
+
+
 class TestRedpanda(TransportContract):
     features = Features(durable=True, expiry=True, refused_size=2_000_000)
 
     @pytest.fixture(autouse=True)
-    def servers(self, broker: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(SERVERS, broker.servers)
+    def servers(self, creating_servers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(SERVERS, creating_servers)
 
     def transport(self, folder: Path) -> RedpandaTransport:
         return RedpandaTransport(RedpandaSettings(bootstrap_servers=os.environ[SERVERS]))

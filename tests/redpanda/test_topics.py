@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.core.cli_world import World
-from tests.kafka.broker import brokers
 from tests.kafka.topics import create_topic, unique_name
 from vectis.core import Hub
 from vectis.core.exceptions import ConfigError, TransportError
@@ -17,7 +16,6 @@ from vectis.core.worker import Worker
 from vectis_redpanda import Redpanda, RedpandaSettings, RedpandaTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.kafka.fixtures import Shared
@@ -36,15 +34,6 @@ def world(tmp_path: Path, broker: Shared) -> World:
     world = World(tmp_path)
     world.config(f'[redpanda]\nbootstrap_servers = "{broker.servers}"\npartitions = 3')
     return world
-
-
-@pytest.fixture(scope="session")
-def strict_servers(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker that makes no topic by itself."""
-    folder = tmp_path_factory.mktemp("strict")
-    settings = {"auto.create.topics.enable": "false"}
-    with brokers(folder, kafka_jars, settings=settings) as (one,):
-        yield one.servers
 
 
 def test_the_topics_of_the_application_are_created_checked_and_listed(world: World) -> None:
@@ -133,9 +122,9 @@ def worker(servers: str, topic: str, **redpanda: Any) -> Worker:
     return Worker(hub)
 
 
-def test_publishing_to_and_reading_a_missing_topic_name_the_command(strict_servers: str) -> None:
+def test_publishing_to_and_reading_a_missing_topic_name_the_command(broker: Shared) -> None:
     async def publish() -> None:
-        settings = RedpandaSettings(bootstrap_servers=strict_servers)
+        settings = RedpandaSettings(bootstrap_servers=broker.servers)
         transport = RedpandaTransport(settings, publish_timeout=3)
         try:
             await transport.carrier("nowhere").send(Message("nowhere", b"7", b"{}"))
@@ -145,14 +134,14 @@ def test_publishing_to_and_reading_a_missing_topic_name_the_command(strict_serve
     with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
         asyncio.run(publish())
     with pytest.raises(TransportError, match="`vectis topics create nowhere`"):
-        asyncio.run(worker(strict_servers, "nowhere", request_timeout=2.0).run())
+        asyncio.run(worker(broker.servers, "nowhere", request_timeout=2.0).run())
 
 
-def test_a_worker_makes_its_topic_for_dead_letters(strict_servers: str) -> None:
-    topic = create_topic(strict_servers, unique_name("orders"), partitions=2)
-    consuming = worker(strict_servers, topic)
+def test_a_worker_makes_its_topic_for_dead_letters(broker: Shared) -> None:
+    topic = create_topic(broker.servers, unique_name("orders"), partitions=2)
+    consuming = worker(broker.servers, topic)
     asyncio.run(consuming.run(consuming.stop))
-    settings = RedpandaSettings(bootstrap_servers=strict_servers)
+    settings = RedpandaSettings(bootstrap_servers=broker.servers)
 
     async def found() -> Any:
         from vectis_redpanda._topics import existing
@@ -164,8 +153,8 @@ def test_a_worker_makes_its_topic_for_dead_letters(strict_servers: str) -> None:
     assert letters.retention is None
 
 
-def test_a_worker_that_cannot_make_it_does_not_start(strict_servers: str) -> None:
-    topic = create_topic(strict_servers, unique_name("orders"))
+def test_a_worker_that_cannot_make_it_does_not_start(broker: Shared) -> None:
+    topic = create_topic(broker.servers, unique_name("orders"))
     with pytest.raises(ConfigError, match=rf"`vectis topics create {topic}\.dlq`") as caught:
-        asyncio.run(worker(strict_servers, topic, replication=3).run())
+        asyncio.run(worker(broker.servers, topic, replication=3).run())
     assert "replication factor of 3" in str(caught.value)

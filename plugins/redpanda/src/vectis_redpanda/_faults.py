@@ -89,20 +89,18 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def unpublished(error: BaseException, topic: str, size: int, limit: int) -> PublishError:
+def unpublished(error: BaseException, topic: str, size: int) -> PublishError:
     """Return the error for whoever sent a message that a broker did not take.
 
     Args:
         error: What aiokafka raised.
         topic: The topic.
         size: Bytes of the message.
-        limit: `[redpanda] max_request_size`.
     """
     if isinstance(error, TOO_LARGE):
         return PublishError(
-            f"{topic}: the message has {size:,} bytes, which is more than the broker takes, though "
-            f"[redpanda] max_request_size allows {limit:,}: send a reference to the data instead, "
-            "or have max.message.bytes of the topic raised",
+            f"{topic}: {size:,} bytes are more than max.message.bytes of the topic allows: raise "
+            "it there, or send a reference to the data instead",
             fate="rejected",
         )
     if isinstance(error, TransportError):

@@ -17,7 +17,7 @@ from aiokafka import errors
 from vectis.core.exceptions import TransportError
 from vectis.core.message import Delivery, TopicPartition
 from vectis_redpanda._faults import explained
-from vectis_redpanda._internals import delivery_of, give_deliveries, has_ended
+from vectis_redpanda._internals import check_group, delivery_of, give_deliveries, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,12 +41,16 @@ class Intake:
         consumer: aiokafka's consumer, started.
         named: What reads, for messages.
         patience: Seconds that a request may take.
+        group: The consumer group, if it reads for one.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, named: str, patience: float) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, named: str, patience: float, group: str | None = None
+    ) -> None:
         self.consumer = consumer
         self._named = named
         self._patience = patience
+        self._group = group
         self._held: dict[TopicPartition, KafkaPartition] = {}
         self._paused: set[TopicPartition] = set()
         self._served: set[TopicPartition] = set()  # had their turn in this round
@@ -124,6 +128,7 @@ class Intake:
         self._woken = False
         await self._collect()
         if self.barred:
+            await self.check_group()
             return []
         wanted = self._wanted
         if wanted is None:
@@ -140,6 +145,18 @@ class Intake:
         if found:
             self._heard = monotonic()
         return found
+
+    async def check_group(self) -> None:
+        """Raise what stands between this member and its group, if something does.
+
+        Raises:
+            Ended: It will stand there for ever.
+            TransportError: The group does not take this member as it is.
+        """
+        try:
+            check_group(self.consumer)
+        except Exception as error:
+            await self._recover(error)
 
     async def wait(self, seconds: float, most: int) -> None:
         """Return when there may be something to take, when something changed, or in time.
@@ -228,9 +245,11 @@ class Intake:
         if isinstance(error, errors.NoOffsetForPartitionError):
             return  # it was assigned a moment ago, and is about to get its offset
         if has_ended(self.consumer):
-            raise Ended(f"{self._named}: {explained(error)}; reading starts anew") from error
+            said = explained(error, group=self._group)
+            raise Ended(f"{self._named}: {said}; reading starts anew") from error
         if isinstance(error, errors.KafkaError):
-            raise TransportError(f"{self._named}: {explained(error)}") from error
+            said = explained(error, group=self._group)
+            raise TransportError(f"{self._named}: {said}") from error
         raise error
 
     async def _back_in_range(self, where: TopicPartition, wanted: int) -> None:

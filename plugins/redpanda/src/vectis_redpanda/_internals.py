@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aiokafka.client import AIOKafkaClient
 
 __all__ = [
+    "check_group",
     "committed_offsets",
     "delivery_of",
     "drop_consumer",
@@ -102,6 +103,14 @@ def membership(consumer: AIOKafkaConsumer) -> int:
     return int(consumer._coordinator.generation)
 
 
+def check_group(consumer: AIOKafkaConsumer) -> None:
+    """Raise what stands between a member and its group, if something does.
+
+    aiokafka tells it only to somebody who asks for records, which has to wait for the group.
+    """
+    consumer._coordinator.check_errors()
+
+
 def has_ended(consumer: AIOKafkaConsumer) -> bool:
     """Tell whether a consumer has ended for good by itself (#847, #1037)."""
     coordinator, fetcher = consumer._coordinator, consumer._fetcher
@@ -142,12 +151,19 @@ async def partitions_of(
     """Return the partitions of those topics that exist; none is created by asking.
 
     aiokafka's own way of asking has the broker create topics.
+
+    Raises:
+        KafkaError: The broker does not answer, or this user may not know of one of the topics.
     """
     client: AIOKafkaClient = consumer._client
     cluster = ClusterMetadata()
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
     cluster.need_all_topic_metadata = True  # so that it logs no error for one that is not there
-    cluster.update_metadata(await _sent(client, _some_node(client), request))
+    response = await _sent(client, _some_node(client), request)
+    for code, topic, *_ in response.topics:
+        if errors.for_code(code) is errors.TopicAuthorizationFailedError:
+            raise errors.TopicAuthorizationFailedError(topic)
+    cluster.update_metadata(response)
     found = {topic: cluster.partitions_for_topic(topic) for topic in cluster.topics(False)}
     return {topic: tuple(sorted(numbers)) for topic, numbers in found.items() if numbers}
 

@@ -37,6 +37,7 @@ __all__ = ["Member"]
 logger = logging.getLogger("vectis.redpanda")
 
 _LOOK = 0.25  # seconds between looks for a topic that has no partitions yet
+_ANSWER = 1.0  # seconds that a start waits for the group; it may have to wait for other members
 _SILENCE = 10.0  # seconds without a word from the brokers that are too many
 _RENEW = 60.0  # and that end in another connection
 
@@ -226,12 +227,14 @@ class Member:
         consumer = await self._link.consumer(self._group, self._rebalance_timeout)
         try:
             missing = set(self._topics) - (await self._existing(consumer)).keys()
-            intake = Intake(consumer, self._named, self._link.settings.request_timeout)
+            patience = self._link.settings.request_timeout
+            intake = Intake(consumer, self._named, patience, self._group)
             listener = _Listener(intake, self._rebalance_timeout)
             consumer.subscribe(self._topics, listener=listener)
             if missing:
                 await self._until_made(consumer, missing)
             await self._see_to_dead_letters()
+            await self._until_answered(intake, listener)
         except BaseException:
             await stop_consumer(consumer)
             raise
@@ -253,6 +256,13 @@ class Member:
             missing -= (await self._existing(consumer)).keys()
         if missing:
             raise TransportError(f"{self._named}: {'; '.join(map(missing_topic, sorted(missing)))}")
+
+    async def _until_answered(self, intake: Intake, listener: _Listener) -> None:
+        """Give the group a moment: that it does not take this member is an error of the start."""
+        until = monotonic() + _ANSWER
+        while listener.assigned is None and monotonic() < until:
+            await asyncio.sleep(_ANSWER / 50)
+            await intake.check_group()
 
     async def _see_to_dead_letters(self) -> None:
         """Make topics for dead letters: without, one bad message would hold everything up."""

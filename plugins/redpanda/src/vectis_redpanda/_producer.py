@@ -247,7 +247,7 @@ class Producer:
         else:
             for message, answer, _ in taken:
                 if not answer.done():
-                    failure = unpublished(error, queue.topic, message.size, self._largest)
+                    failure = unpublished(error, queue.topic, message.size)
                     answer.set_exception(failure)
 
     def _end(self, session: Session, closed: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
@@ -363,7 +363,7 @@ class Producer:
         """Tell everybody in a queue that their message is not sent."""
         for message, answer, _ in queue.waiting:
             if not answer.done():
-                failure = unpublished(error, queue.topic, message.size, self._largest)
+                failure = unpublished(error, queue.topic, message.size)
                 answer.set_exception(failure)
         queue.waiting.clear()
 

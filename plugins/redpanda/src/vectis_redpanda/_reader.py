@@ -175,6 +175,8 @@ class Reader:
         try:
             async with asyncio.timeout(self._link.settings.request_timeout):
                 found = await partitions_of(intake.consumer, self._topics)
+        except errors.TopicAuthorizationFailedError as error:
+            raise TransportError(f"{self._named}: {explained(error)}") from error
         except (errors.KafkaError, TimeoutError) as error:
             raise await self._unreachable(error) from error
         self._looked = monotonic()
