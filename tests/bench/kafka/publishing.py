@@ -89,9 +89,9 @@ async def publishing_figures(servers: str, topic: str, rounds: int) -> list[Figu
 
 async def _in_tasks(publish: Callable[[str], Awaitable[Any]]) -> None:
     async def publish_some(first: int) -> None:
-        for number in range(first, first + _EACH):
+        for number in range(first, _COUNT, _TASKS):
             await publish(KEYS[number % 1000])
 
     async with asyncio.TaskGroup() as group:
-        for first in range(0, _COUNT, _EACH):
+        for first in range(_TASKS):
             group.create_task(publish_some(first))
