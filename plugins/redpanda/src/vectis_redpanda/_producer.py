@@ -19,7 +19,7 @@ from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
 from vectis_redpanda._internals import drop_producer
 from vectis_redpanda._link import Refused, stop_producer
-from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, Waiting
+from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -76,7 +76,7 @@ class Producer:
         queues = self._topics.get(topic)
         if queues is None:
             queues = self._topics[topic] = TopicQueues(topic)
-        queue = queues.put(Waiting(message, answer, self._loop.time()))
+        queue = queues.put(waiting_of((message, answer, self._loop.time())))
         if queue.flight is None:
             self._ready[queue] = None
             self._news.set()
