@@ -2,8 +2,8 @@
 
     python tests/bench/run.py [--json FILE] [emit] [start] [messages] [worker] [broker]
 
-Five minutes, most of it for the broker. It exits with 0 whatever it measured: figures of a busy machine are to be read, and
-fail no build.
+Five minutes, most of it for the broker. It exits with 0 whatever it measured: figures of a busy
+machine are to be read, and fail no build.
 """
 
 from __future__ import annotations
