@@ -10,15 +10,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
+from typing import Literal
 
 import attrs
 
-__all__ = ["Figure", "Turn", "compare", "of_rounds"]
+__all__ = ["Bar", "Figure", "Turn", "compare", "of_rounds"]
 
 Turn = Callable[[int], Awaitable[float]]
 """Does something that many times, and returns the seconds that it took."""
 
 _TURN = 0.004  # seconds: long beside the clock, short beside what disturbs the machine
+
+
+@attrs.frozen
+class Bar:
+    """What was promised of a figure.
+
+    Args:
+        limit: The number that it is held against.
+        least: Whether that is the least it may be, and not the most.
+        of: Whether it is a promise of the ratio or of the value itself.
+    """
+
+    limit: float
+    least: bool = False
+    of: Literal["ratio", "value"] = "ratio"
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.least else '<='} {self.limit:,g}"
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +51,7 @@ class Figure:
         unit: Such as `us`, `ms` or `/s`.
         ratio: The value as a multiple of the yardstick's; None for the yardstick and without one.
         yardstick: What it is compared with.
-        bar: The ratio that must not be exceeded; None where nothing was promised.
+        bar: What was promised; None where nothing was.
     """
 
     group: str
@@ -41,12 +60,17 @@ class Figure:
     unit: str
     ratio: float | None = None
     yardstick: str = ""
-    bar: float | None = None
+    bar: Bar | None = None
 
     @property
     def holds(self) -> bool | None:
         """Whether the bar holds; None without one."""
-        return None if self.bar is None or self.ratio is None else self.ratio <= self.bar
+        if self.bar is None:
+            return None
+        measured = self.ratio if self.bar.of == "ratio" else self.value
+        if measured is None:
+            return None
+        return measured >= self.bar.limit if self.bar.least else measured <= self.bar.limit
 
 
 async def compare(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
@@ -101,5 +125,11 @@ def of_rounds(
     pairs = zip(seconds[name], seconds[yardstick], strict=True)
     ratio = median(mine / other for mine, other in pairs)
     return Figure(
-        group=group, name=name, value=value, unit=unit, ratio=ratio, yardstick=yardstick, bar=bar
+        group=group,
+        name=name,
+        value=value,
+        unit=unit,
+        ratio=ratio,
+        yardstick=yardstick,
+        bar=None if bar is None else Bar(bar),
     )

@@ -8,7 +8,9 @@ from vectis.core import Hub
 from vectis.core.message import Message
 from vectis.core.testing import MemoryTransport
 from vectis.core.transport import Route
-from vectis_commerce.demo.letters import TOPIC, Letter, count, read_letters
+from vectis_commerce.demo.letters import Letter, count, read_letters
+
+TOPIC = "vectis.orders.dlq"
 
 
 def letters_of(*offsets: int) -> tuple[Letter, ...]:
@@ -24,7 +26,7 @@ def letters_of(*offsets: int) -> tuple[Letter, ...]:
                 await offer.carrier.send(
                     Message(TOPIC, key=b"k", value=b"\x00text" + b"x" * 30, headers=headers)
                 )
-            return await read_letters(hub, within=0)
+            return await read_letters(hub, TOPIC, within=0)
 
     return asyncio.run(main())
 

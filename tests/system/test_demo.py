@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -17,53 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.system.demos import DEMO, SHIPPED, TOTALS, demo, environment, result_of, shell, totals_of
 from vectis_commerce.demo.folder import FolderError, prepare
 from vectis_commerce.demo.orders import read_orders, shipped_orders
 from vectis_commerce.demo.run import Plan, run
+from vectis_commerce.demo.transport import SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-DEMO = [sys.executable, "-c", "from vectis.core.cli import main; raise SystemExit(main())", "demo"]
-SHIPPED = shipped_orders().read_text(encoding="utf-8").splitlines()
-
-# The first 500 orders against the limit of 100.00.
-TOTALS = {
-    "orders": ("500", "467", "33"),
-    "grand total": ("13853.88", "9143.01", "4710.87"),
-    "order lines": ("4846", "3237", "1609"),
-    "amount of the lines": ("13853.88", "9143.01", "4710.87"),
-    "pieces ordered": ("236384", "234273", "2111"),
-    "stock adjustments": ("4846", "3237", "1609"),
-    "pieces off stock": ("236384", "234273", "2111"),
-    "status changes": ("1000", "934", "66"),
-}
-
-
-def environment() -> dict[str, str]:
-    """Return the environment, activated, without what would change the output or the config."""
-    unwanted = ("VECTIS_", "FORCE_COLOR", "COLUMNS")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return {**kept, "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])}
-
-
-def demo(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*DEMO, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def result_of(*arguments: str | Path, cwd: Path, code: int = 0) -> dict[str, Any]:
-    done = demo("--json", *arguments, cwd=cwd)
-    assert done.returncode == code, done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def worker_is_running(folder: Path) -> bool:
@@ -88,10 +47,7 @@ def test_500_real_orders_arrive_to_the_cent_and_to_the_piece(tmp_path: Path) -> 
     result = result_of(cwd=tmp_path)
     assert result["matches"]
     assert result["differences"] == []
-    assert {
-        what: (row["file"], row["ledger"], row["cancelled"])
-        for what, row in result["totals"].items()
-    } == TOTALS
+    assert totals_of(result) == TOTALS
     assert {Decimal(row["difference"]) for row in result["totals"].values()} == {0}
     assert result["end_to_end"]["messages"] == 467 * 3 + 3237
     assert len(result["cancelled"]) == 33
@@ -172,21 +128,6 @@ def test_piped_output_is_plain_and_tells_everything(killed: tuple[str, Path]) ->
         "vectis explain order.created",
     ):
         assert said in output
-
-
-def shell(command: str, cwd: Path) -> str:
-    """Run a line as a person would."""
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def test_every_command_that_it_advises_works_and_shows_what_ran(killed: tuple[str, Path]) -> None:
@@ -383,12 +324,12 @@ def test_a_worker_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) 
 
 
 def test_a_new_demo_starts_anew_and_leaves_other_peoples_files_alone(tmp_path: Path) -> None:
-    folder = prepare(tmp_path / "demo")
+    folder = prepare(tmp_path / "demo", SqliteFile())
     folder.ledger.write_text("old", encoding="utf-8")
     (folder.path / "notes.txt").write_text("mine", encoding="utf-8")
-    prepare(tmp_path / "demo")
+    prepare(tmp_path / "demo", SqliteFile())
     assert not folder.ledger.exists()
     assert (folder.path / "notes.txt").read_text(encoding="utf-8") == "mine"
     (tmp_path / "vectis.toml").write_text("# an application's own", encoding="utf-8")
     with pytest.raises(FolderError, match="not of a demo"):
-        prepare(tmp_path)
+        prepare(tmp_path, SqliteFile())

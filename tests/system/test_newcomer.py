@@ -42,8 +42,9 @@ class Shop:
             text=True,
             check=False,
         )
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout
+        printed = done.stdout + done.stderr
+        assert done.returncode == expect, printed
+        return printed
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,11 @@ def test_its_handler_and_its_hook_run(shop: Shop) -> None:
         "asyncio.run(event_bus.emit(Event('order.created', {'order_id': 7})))\n"
     )
     assert printed.splitlines() == ["audit: order.created", "audit: order.created completed"]
+
+
+def test_a_demo_on_a_broker_says_what_has_to_be_installed_for_that(shop: Shop) -> None:
+    said = shop.vectis("demo", "--broker", expect=2)
+    assert 'aiokafka is not installed: pip install "vectis-hub[redpanda]"' in said
 
 
 def test_the_readme_s_consumer_works_without_the_events_of_any_plugin(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from copy import copy
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka import TopicPartition as KafkaPartition
     from aiokafka.client import AIOKafkaClient
+    from aiokafka.producer.message_accumulator import BatchBuilder
 
 __all__ = [
     "check_group",
@@ -34,10 +36,13 @@ __all__ = [
     "delivery_of",
     "drop_consumer",
     "drop_producer",
+    "enqueued",
     "give_deliveries",
     "has_ended",
     "membership",
+    "note_records",
     "partitions_of",
+    "records_of",
     "refresh",
 ]
 
@@ -121,6 +126,40 @@ def has_ended(consumer: AIOKafkaConsumer) -> bool:
 def refresh(consumer: AIOKafkaConsumer) -> None:
     """Have the consumer ask again which topics and partitions there are."""
     consumer._client.force_metadata_update()
+
+
+def records_of(batch: BatchBuilder) -> Any:
+    """Return what writes the records of a batch: `append(number, ms, key, value, headers)`.
+
+    The batch's own `append` costs twice as much. Whoever goes around it calls `note_records`.
+    """
+    return batch._builder
+
+
+def note_records(batch: BatchBuilder, count: int) -> None:
+    """Let a batch know how many records were written."""
+    batch._relative_offset = count
+
+
+def enqueued(
+    producer: AIOKafkaProducer, batch: BatchBuilder, partition: KafkaPartition
+) -> asyncio.Future[Any]:
+    """Hand a batch over, and return the future of the broker's answer.
+
+    `send_batch` would wait for what is known already: that the topic is there, and that nothing
+    else is under way to the partition. With a dozen messages in a batch that is a twentieth of what
+    they cost.
+
+    Raises:
+        KafkaError: The producer has ended.
+    """
+    accumulator = producer._message_accumulator
+    if accumulator._closed:
+        raise errors.ProducerClosed
+    if accumulator._exception is not None:
+        raise copy(accumulator._exception)
+    answer: asyncio.Future[Any] = accumulator._append_batch(batch, partition).future
+    return answer
 
 
 def give_deliveries(consumer: AIOKafkaConsumer) -> None:

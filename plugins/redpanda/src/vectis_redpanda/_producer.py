@@ -13,18 +13,19 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors
 
 from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._backlog import Backlog
 from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
-from vectis_redpanda._internals import drop_producer
+from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused, stop_producer
-from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, Waiting
+from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from aiokafka import AIOKafkaProducer
 
@@ -78,7 +79,7 @@ class Producer:
         queues = self._topics.get(topic)
         if queues is None:
             queues = self._topics[topic] = TopicQueues(topic)
-        queue = queues.put(Waiting(message, answer, self._loop.time()))
+        queue = queues.put(waiting_of((message, answer, self._loop.time())))
         if queue.flight is None:
             self._ready[queue] = None
             self._news.set()
@@ -153,7 +154,7 @@ class Producer:
             if queue is queues.unplaced or len(known) != len(queues.partitions):
                 self._ready.update(dict.fromkeys(queues.resize(len(known))))
             if queue.waiting and queue.flight is None:
-                await self._launch(queue, session)
+                self._launch(queue, session, known)
         if self._ready:
             self._news.set()  # for another session
 
@@ -179,8 +180,8 @@ class Producer:
                 return self._session
         return None
 
-    async def _launch(self, queue: PartitionQueue, session: Session) -> None:
-        """Send one batch of what waits for a partition."""
+    def _launch(self, queue: PartitionQueue, session: Session, known: Collection[int]) -> None:
+        """Send one batch of what waits for a partition, if the topic has that partition."""
         batch = session.producer.create_batch()
         taken = queue.fill(batch)
         # What exceeds the size of a batch has one of its own. A dead letter is larger than what it
@@ -200,14 +201,11 @@ class Producer:
         flight = queue.flight = Flight(queue, taken, session, self._loop.time())
         session.flights += 1
         try:
-            # It does not wait: the topic is known, and nothing else is under way to the partition.
-            answer = await session.producer.send_batch(batch, queue.topic, partition=queue.number)
-        except (errors.KafkaError, AssertionError) as error:
+            if queue.number not in known:  # the topic was made anew, with fewer of them
+                raise errors.UnknownTopicOrPartitionError
+            answer = enqueued(session.producer, batch, KafkaPartition(queue.topic, queue.number))
+        except errors.KafkaError as error:
             self._landed(flight, error, -1)
-        except BaseException:
-            queue.put_back(taken)
-            queue.flight = None
-            raise
         else:
             answer.add_done_callback(partial(self._answered, flight))
 

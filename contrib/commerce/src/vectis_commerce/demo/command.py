@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from decimal import Decimal, InvalidOperation
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from vectis_commerce.demo.run import Plan
+    from vectis_commerce.demo.transport import Transport
 
 __all__ = ["demo"]
 
 T = TypeVar("T")
 
 _FOLDER = Path("vectis-demo")
+_ANY = ""  # --broker without an address
 
 
 class _Refused(click.ClickException):
@@ -72,6 +75,15 @@ class _Amount(click.ParamType[Decimal]):
     help="How many processes work; with several, --kill-worker kills one of them.",
 )
 @click.option(
+    "--broker",
+    "address",
+    is_flag=False,
+    flag_value=_ANY,
+    metavar="[ADDRESS]",
+    help="Run on Redpanda or Kafka, with topics of its own, instead of on a file. Without ADDRESS: "
+    "VECTIS_REDPANDA_BOOTSTRAP_SERVERS, or else localhost:9092.",
+)
+@click.option(
     "--directory",
     type=click.Path(path_type=Path),
     default=_FOLDER,
@@ -84,6 +96,7 @@ def demo(
     limit: Decimal,
     kill_worker: bool,
     processes: int,
+    address: str | None,
     directory: Path,
     as_json_text: bool,
 ) -> None:
@@ -93,8 +106,8 @@ def demo(
     published; a worker in another process enters what it receives into its ledger. At the end, file
     and ledger are compared order by order.
 
-    Exit codes: 0 everything matches, 1 something differs or failed, 2 the orders or the options
-    cannot be used, 130 interrupted. Broken lines of the file are named and left out.
+    Exit codes: 0 everything matches, 1 something differs or failed, 2 the orders, the options or
+    the broker cannot be used, 130 interrupted. Broken lines of the file are named and left out.
     """
     from vectis_commerce.demo.orders import OrdersError, read_orders, shipped_orders
     from vectis_commerce.demo.run import Plan
@@ -103,17 +116,31 @@ def demo(
         file = read_orders(path or shipped_orders())
     except OrdersError as error:
         raise _refused(error) from error
-    code = _run(Plan(file, limit, directory, kill_worker, processes), as_json_text)
-    sys.exit(code)
+    plan = Plan(file, limit, directory, kill_worker, processes, _transport(address))
+    sys.exit(_run(plan, as_json_text))
+
+
+def _transport(address: str | None) -> Transport:
+    from vectis_commerce.demo.broker import Broker
+    from vectis_commerce.demo.transport import SqliteFile
+
+    if address is None:
+        return SqliteFile()
+    if not address.isprintable():
+        raise _Refused(f"--broker: {address!r} is no address, such as localhost:9092")
+    return Broker.at(address or None, os.environ)
 
 
 def _run(plan: Plan, as_json_text: bool) -> int:
     """Run the demo and show it; return the exit code."""
     from vectis.core.exceptions import VectisError
     from vectis_commerce.demo.folder import FolderError
+    from vectis_commerce.demo.following import Stalled
+    from vectis_commerce.demo.producer import NotPublished
     from vectis_commerce.demo.report import as_json
-    from vectis_commerce.demo.run import Stalled, Unusable, run
+    from vectis_commerce.demo.run import run
     from vectis_commerce.demo.screen import Screen, Silence
+    from vectis_commerce.demo.transport import Unusable
     from vectis_commerce.demo.worker import WorkerDied
 
     screen = Silence() if as_json_text else Screen()
@@ -122,7 +149,7 @@ def _run(plan: Plan, as_json_text: bool) -> int:
             report = asyncio.run(_ended_by_sigterm(run(plan, screen)))
     except (FolderError, Unusable) as error:
         raise _refused(error) from error
-    except (Stalled, WorkerDied, VectisError) as error:
+    except (NotPublished, Stalled, WorkerDied, VectisError) as error:
         click.echo(f"The demo failed: {error}\nIts files are in {plan.directory}.", err=True)
         return 1
     except KeyboardInterrupt:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
-
-from vectis_commerce.demo.letters import TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,11 +19,12 @@ class Commits:
 
     Args:
         hub: Its config names the group, its transport has the offsets.
+        topic: Any that is there; nothing of it is read.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, topic: str) -> None:
         self._group = hub.consumer_settings.group
-        _, self._consumer = hub.consumer((TOPIC,), None)  # a reader takes no partition from anybody
+        _, self._consumer = hub.consumer((topic,), None)  # a reader takes no partition from anybody
         self._started = False
 
     async def count(self, partitions: Iterable[TopicPartition]) -> int:
@@ -32,8 +32,9 @@ class Commits:
         if not self._started:
             self._started = True
             await self._consumer.start(on_assigned=_nothing, on_revoked=_nothing)
-        ask = self._consumer.committed
-        return sum([await ask(where, self._group) or 0 for where in partitions])
+        # All at once: one by one, a broker's answers would be as old as a commit interval.
+        asked = (self._consumer.committed(where, self._group) for where in partitions)
+        return sum(offset or 0 for offset in await asyncio.gather(*asked))
 
     async def close(self) -> None:
         """Stop asking."""

@@ -9,7 +9,9 @@ import attrs
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["AUDIT", "CONSUMER", "LEDGER", "Folder", "FolderError", "prepare"]
+    from vectis_commerce.demo.transport import Transport
+
+__all__ = ["AUDIT", "CONSUMER", "EVENTS", "LEDGER", "Folder", "FolderError", "prepare"]
 
 EVENTS = "events.db"
 LEDGER = "ledger.db"
@@ -20,22 +22,20 @@ CONSUMER = "vectis_commerce.demo.consumer"
 _INSIDE = "vectis_commerce.demo.inside"
 
 _MARK = "# Written by `vectis demo`"
-_CONFIG = f"""\
-{_MARK}, which starts anew in this folder each time.
+_CONFIG = """\
+{mark}, which starts anew in this folder each time.
 # Here, `vectis explain order.created`, `vectis handlers` and `vectis config` show what it ran on.
 
 [hub]
 source = "vectis-demo"
-transport = "sqlite"
+transport = "{plugin}"
 
-[sqlite]
-path = "{EVENTS}"
-
+{tables}
 [consumer]
-group = "ledger"
+group = "{group}"
 # The first has what the worker runs. The second shows the commands what ran inside emit: guard,
 # audit and cache, which are not installed, the demo hands them to its hub.
-modules = ["{CONSUMER}", "{_INSIDE}"]
+modules = ["{consumer}", "{inside}"]
 commit_interval = 0.1  # the demo is over soon, and --kill-worker wants to show what a commit saves
 """
 
@@ -80,8 +80,12 @@ class Folder:
         return self.path / WORKER_LOG
 
 
-def prepare(path: Path) -> Folder:
+def prepare(path: Path, transport: Transport) -> Folder:
     """Make a folder ready for a new demo; the files of an earlier one are removed.
+
+    Args:
+        path: The folder.
+        transport: What the demo runs on.
 
     Raises:
         FolderError: It holds something else, or cannot be written.
@@ -98,7 +102,7 @@ def prepare(path: Path) -> Folder:
                 file.unlink()
         for file in (folder.audit, folder.log, folder.worker_log):
             file.unlink(missing_ok=True)
-        folder.config.write_text(_CONFIG, encoding="utf-8")
+        folder.config.write_text(_config(transport), encoding="utf-8")
         (path / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise FolderError(
@@ -106,6 +110,17 @@ def prepare(path: Path) -> Folder:
             "with --directory"
         ) from error
     return folder
+
+
+def _config(transport: Transport) -> str:
+    return _CONFIG.format(
+        mark=_MARK,
+        plugin=transport.plugin,
+        tables=transport.config,
+        group=transport.group,
+        consumer=CONSUMER,
+        inside=_INSIDE,
+    )
 
 
 def _is_ours(folder: Folder) -> bool:

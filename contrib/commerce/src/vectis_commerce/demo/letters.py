@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from vectis.core.dead_letter import topic_of
 from vectis.core.letters import Settled, read_record
 from vectis.core.reader import Reader
-from vectis_commerce.events import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +16,7 @@ if TYPE_CHECKING:
     from vectis.core import Hub
     from vectis.core.message import Delivery
 
-__all__ = ["TOPIC", "Letter", "count", "read_letters"]
-
-TOPIC = topic_of(ORDERS)
+__all__ = ["Letter", "count", "read_letters"]
 
 _PREVIEW = 20  # bytes
 
@@ -61,15 +57,16 @@ class Letter:
         )
 
 
-async def read_letters(hub: Hub, *, within: float) -> tuple[Letter, ...]:
+async def read_letters(hub: Hub, topic: str, *, within: float) -> tuple[Letter, ...]:
     """Return the letters, those of one record together: after a kill it may be set aside again.
 
     Args:
         hub: The hub whose transport has them.
+        topic: Where they are.
         within: Seconds to wait for the first one; without any the answer is empty.
     """
     deadline = monotonic() + within
-    async with Reader(hub, (TOPIC,)) as reader:
+    async with Reader(hub, (topic,)) as reader:
         found = await reader.now()
         while not found and (left := deadline - monotonic()) > 0:
             found = await reader.fetch(timeout=left)

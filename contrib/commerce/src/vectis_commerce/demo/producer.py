@@ -18,8 +18,6 @@ from vectis.core.exceptions import EventCancelled
 from vectis.core.message import Message, TopicPartition
 from vectis.core.transport import Route
 from vectis_commerce.events import (
-    INVENTORY,
-    ORDERS,
     InventoryAdjusted,
     OrderCreated,
     OrderPreCreate,
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 
     from vectis.core import Event, Hub
     from vectis.core.message import Receipt
+    from vectis_commerce.demo.topics import Topics
 
 __all__ = ["FOREIGN_RECORD", "STATUSES", "Cancelled", "NotPublished", "Producer", "reference"]
 
@@ -71,6 +70,7 @@ class Producer:
     Args:
         hub: Carries the events.
         orders: What to send.
+        topics: Where to.
 
     Attributes:
         done: Orders that are through, cancelled ones included.
@@ -82,9 +82,10 @@ class Producer:
         handled_in_order: How many `order.created` the plugins handled by ascending priority.
     """
 
-    def __init__(self, hub: Hub, orders: tuple[OrderCreated, ...]) -> None:
+    def __init__(self, hub: Hub, orders: tuple[OrderCreated, ...], topics: Topics) -> None:
         self._hub = hub
         self._orders = orders
+        self._topics = topics
         self.done = 0
         self.published = 0
         self.accepted: list[OrderCreated] = []
@@ -138,12 +139,11 @@ class Producer:
         self.handled_in_order += len(priorities) >= 2 and priorities == sorted(priorities)
 
     async def _publish(self, event_class: type, event: Event) -> None:
-        """Publish one event as its class says: topic and key."""
-        known = describe(event_class)
-        assert known.topic is not None
+        """Publish one event about an order; its class has the key."""
+        key = describe(event_class).key_of(event.data)
         started = perf_counter()
         receipt = await self._hub.publish(
-            known.topic, event.type, event.data, known.key_of(event.data), event_id=event.id
+            self._topics.orders, event.type, event.data, key, event_id=event.id
         )
         self._sent([receipt])
         self.seconds.append(perf_counter() - started)
@@ -160,21 +160,22 @@ class Producer:
         )
         events = [_outgoing(adjusted) for adjusted in adjustments]
         if events:
-            self._sent(await self._hub.publish_many(INVENTORY, events))
+            self._sent(await self._hub.publish_many(self._topics.inventory, events))
             self.published += len(events)
 
     async def _send_foreign_record(self) -> None:
         """Put a record on the topic as a program without Vectis would."""
-        offer = self._hub.routing.offer(Route("service", ORDERS))
-        receipt = await offer.carrier.send(Message(ORDERS, value=FOREIGN_RECORD)) if offer else None
+        topic = self._topics.orders
+        offer = self._hub.routing.offer(Route("service", topic))
+        receipt = await offer.carrier.send(Message(topic, value=FOREIGN_RECORD)) if offer else None
         self._sent([receipt])
 
     def _sent(self, receipts: Iterable[Receipt | None] | None) -> None:
         for receipt in receipts or [None]:
             if receipt is None:
                 raise NotPublished(
-                    "nothing was published: no transport is available. Install vectis-sqlite, and "
-                    "look at `vectis doctor`"
+                    "nothing was published: no transport is available. In the demo's folder, "
+                    "`vectis doctor` says why"
                 )
             self.partitions.add(TopicPartition(receipt.topic, receipt.partition))
 

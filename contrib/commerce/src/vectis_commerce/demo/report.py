@@ -80,6 +80,8 @@ class Report:
     Args:
         file: The orders that were read, and the lines that were not.
         folder: Where the demo worked.
+        broker: The servers of the broker that it ran on, if it did.
+        topics: What was published to.
         handlers: Who handled what inside `emit`, as event type, priority and handler, in order.
         cancelled: What the guard cancelled, and why.
         publish: The sending side; its latencies are those of single publishes.
@@ -93,6 +95,8 @@ class Report:
 
     file: OrdersFile
     folder: Path
+    broker: str | None = None
+    topics: tuple[str, ...]
     handlers: tuple[tuple[str, int, str], ...]
     cancelled: tuple[Cancelled, ...] = attrs.field(repr=False)
     publish: Speed
@@ -150,6 +154,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "killed_at": [attrs.asdict(kill) for kill in report.kills],
         "redeliveries": report.redeliveries,
         "folder": str(report.folder),
+        "broker": report.broker,
+        "topics": list(report.topics),
     }
 
 

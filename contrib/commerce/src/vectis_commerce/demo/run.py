@@ -1,17 +1,16 @@
 """The demo from start to end: a hub here, a worker over there, and the reckoning.
 
 Reads top to bottom: prepare, start the worker, send, follow what arrives, stop the worker, compare.
-What is shown meanwhile is the watcher's business.
+What goes on while messages are under way is in `following.py`; what is shown of it is the watcher's
+business.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import contextmanager
 from decimal import Decimal
-from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -21,11 +20,14 @@ from vectis_commerce.demo import ledger
 from vectis_commerce.demo.check import Reckoning, reckon
 from vectis_commerce.demo.commits import Commits
 from vectis_commerce.demo.folder import prepare
+from vectis_commerce.demo.following import Following
 from vectis_commerce.demo.letters import read_letters
 from vectis_commerce.demo.plugins import Audit, Cache, Guard
 from vectis_commerce.demo.producer import FOREIGN_RECORD, Producer
-from vectis_commerce.demo.report import Kill, Report, speed_of
-from vectis_commerce.demo.worker import PLUGINS, WorkerProcess
+from vectis_commerce.demo.report import Report, speed_of
+from vectis_commerce.demo.topics import Topics
+from vectis_commerce.demo.transport import SqliteFile, Transport, Unusable, variables_of
+from vectis_commerce.demo.worker import WorkerProcess
 from vectis_commerce.demo.workers import Workers
 
 if TYPE_CHECKING:
@@ -33,23 +35,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vectis_commerce.demo.folder import Folder
+    from vectis_commerce.demo.following import Watcher
     from vectis_commerce.demo.letters import Letter
     from vectis_commerce.demo.orders import OrdersFile
 
-__all__ = ["Plan", "Stalled", "Unusable", "Watcher", "run"]
+__all__ = ["Plan", "run"]
 
-_LOOK_EVERY = 0.02  # seconds between looks into the ledger
-_PATIENCE = 30.0  # seconds without any progress until it counts as stuck
-_KILL_AT = (0.3, 0.45, 0.6, 0.7, 0.8, 0.9)  # parts of all messages; later ones only when needed
-_UNCOMMITTED = 20  # entries at least that have to come again when the worker is killed
-
-
-class Unusable(Exception):
-    """The demo cannot start here; the message says what is missing."""
-
-
-class Stalled(Exception):
-    """Nothing happened for too long; the message says what was awaited."""
+_PATIENCE = 30.0  # seconds for the one record to be set aside
 
 
 @attrs.frozen
@@ -62,6 +54,7 @@ class Plan:
         directory: Where to work.
         kill_worker: Kill a worker in the middle; another takes its place.
         processes: How many workers share the work.
+        transport: What carries the messages.
     """
 
     file: OrdersFile
@@ -69,16 +62,7 @@ class Plan:
     directory: Path
     kill_worker: bool = False
     processes: int = 1
-
-
-class Watcher(Protocol):
-    """Whoever shows what is going on."""
-
-    def progress(self, *, done: int, published: int, entered: int) -> None:
-        """Orders that are through, messages published, and entries in the ledger, so far."""
-
-    def say(self, text: str) -> None:
-        """Something happened that is worth a line."""
+    transport: Transport = attrs.field(factory=SqliteFile)
 
 
 async def run(plan: Plan, watcher: Watcher) -> Report:
@@ -86,31 +70,34 @@ async def run(plan: Plan, watcher: Watcher) -> Report:
 
     Raises:
         FolderError: The directory cannot be used.
-        Unusable: A plugin that it needs is missing or broken.
+        Unusable: A plugin that it needs is missing or cannot work, or a broker gives no topics.
         Stalled: Nothing happened for too long.
         WorkerDied: The worker ended by itself.
         VectisError: Something could not be sent.
     """
-    folder = prepare(plan.directory)
+    folder = prepare(plan.directory, plan.transport)
     with _log_to(folder.log):
         return await _run(plan, folder, watcher)
 
 
 async def _run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
     audit, cache = Audit(folder.audit), Cache()
-    hub = _hub(folder, {"guard": Guard(plan.limit), "audit": audit, "cache": cache})
-    count = plan.processes
-    worker = Workers(folder, count) if count > 1 else WorkerProcess(folder)
+    transport = plan.transport
+    plugins = {"guard": Guard(plan.limit), "audit": audit, "cache": cache}
+    hub = _hub(folder, transport, plugins)
+    await transport.prepare(folder)
+    topics = Topics.of(hub)
+    worker = _worker(folder, transport, plan.processes)
     async with hub:
-        producer = Producer(hub, plan.file.orders)
-        commits = Commits(hub)
-        following = _Following(plan, folder, producer, worker, watcher, commits)
+        producer = Producer(hub, plan.file.orders, topics)
+        commits = Commits(hub, topics.letters)
+        following = Following(plan, folder, producer, worker, watcher, commits)
         try:
             await following.until_everything_arrived()
-            await read_letters(hub, within=_PATIENCE)
+            await read_letters(hub, topics.letters, within=_PATIENCE)
             await worker.stop()
             # Once more: only now is it certain that nothing is set aside again.
-            letters = await read_letters(hub, within=_PATIENCE)
+            letters = await read_letters(hub, topics.letters, within=_PATIENCE)
         finally:
             await worker.end()
             await commits.close()
@@ -120,6 +107,8 @@ async def _run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
     return Report(
         file=plan.file,
         folder=plan.directory,
+        broker=transport.broker,
+        topics=(topics.orders, topics.inventory),
         handlers=_handlers(hub),
         cancelled=tuple(producer.cancelled),
         publish=speed_of(producer.published, following.sent_after, producer.seconds),
@@ -137,7 +126,7 @@ def _log_to(path: Path) -> Iterator[None]:
     """Keep warnings off the screen, where the bars are; they are in a file instead."""
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("vectis")
+    logger = logging.getLogger()  # a transport's client has warnings of its own
     logger.addHandler(handler)
     try:
         yield
@@ -146,21 +135,25 @@ def _log_to(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _hub(folder: Folder, plugins: dict[str, object]) -> Hub:
-    # The environment of whoever tries the demo, and what else is installed, stay out of it.
-    environment = {"VECTIS_PLUGINS_ENABLE": ",".join((*PLUGINS, *plugins))}
-    config = Config.load(folder.path, environment)
-    hub = Hub(config, plugins=plugins)
-    states = {plugin.name: plugin for plugin in hub.plugins}
-    for name in (*PLUGINS, *plugins):
-        plugin = states.get(name)
+def _hub(folder: Folder, transport: Transport, plugins: dict[str, object]) -> Hub:
+    variables = variables_of(transport, plugins)
+    hub = Hub(Config.load(folder.path, variables), plugins=plugins)
+    known = {plugin.name: plugin for plugin in hub.plugins}
+    for name in variables["VECTIS_PLUGINS_ENABLE"].split(","):
+        plugin = known.get(name)
         if plugin is None:
-            raise Unusable(f"the demo needs the plugin {name!r}: install vectis-hub[demo]")
-        if plugin.state != "loaded":
-            raise Unusable(
-                f"the demo needs the plugin {plugin}, which is {plugin.state}: {plugin.reason}"
-            )
+            install = transport.install if name == transport.plugin else "vectis-hub[demo]"
+            raise Unusable(f'the demo needs the plugin {name!r}: pip install "{install}"')
+        if (problem := hub.unavailable(plugin)) is not None:
+            state = plugin.state if plugin.state != "loaded" else "of no use"
+            raise Unusable(f"the demo needs the plugin {plugin}, which is {state}: {problem}")
     return hub
+
+
+def _worker(folder: Folder, transport: Transport, count: int) -> WorkerProcess:
+    if count == 1:
+        return WorkerProcess(folder, transport)
+    return Workers(folder, transport, count)
 
 
 def _handlers(hub: Hub) -> tuple[tuple[str, int, str], ...]:
@@ -194,104 +187,3 @@ def _beside(
             f"{len(letters)} records were set aside instead of the one that cannot be decoded"
         )
     return tuple(found)
-
-
-class _Following:
-    """Sends, and watches the ledger fill, in another process, until everything is there."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        folder: Folder,
-        producer: Producer,
-        worker: WorkerProcess,
-        watcher: Watcher,
-        commits: Commits,
-    ) -> None:
-        self._ledger = folder.ledger
-        self._producer = producer
-        self._worker = worker
-        self._watcher = watcher
-        self._commits = commits
-        lines = sum(len(order.lines) for order in plan.file.orders)
-        most = lines + 3 * len(plan.file.orders)
-        self._kill_at = [int(most * part) for part in _KILL_AT] if plan.kill_worker else []
-        self._entered = 0
-        self._redeliveries = 0
-        self._redeliveries_before = 0  # the last kill: some may come of members that join
-        self._moved = monotonic()
-        self.kills: list[Kill] = []
-        self.sent_after = 0.0
-        self.arrived_after = 0.0
-
-    async def until_everything_arrived(self) -> None:
-        await self._worker.start()
-        started = perf_counter()
-        sending = asyncio.create_task(self._producer.run())
-        sending.add_done_callback(lambda _: self._note_sent(started))
-        try:
-            while not self._everything_arrived(sending):
-                await self._kill_when_due()
-                self._complain_when_stuck()
-                await asyncio.sleep(_LOOK_EVERY)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-        if self._kill_at and not self.kills:
-            self._watcher.say("the worker was done before it could be killed: give it more orders")
-        self.arrived_after = perf_counter() - started
-
-    def _note_sent(self, started: float) -> None:
-        self.sent_after = perf_counter() - started
-
-    def _everything_arrived(self, sending: asyncio.Task[None]) -> bool:
-        if sending.done():
-            sending.result()  # raises what stopped it
-        self._worker.check()
-        before = (self._entered, self._redeliveries, self._producer.published)
-        self._entered, self._redeliveries = ledger.count(self._ledger)
-        producer = self._producer
-        if before != (self._entered, self._redeliveries, producer.published):
-            self._moved = monotonic()
-        self._watcher.progress(
-            done=producer.done, published=producer.published, entered=self._entered
-        )
-        return sending.done() and self._entered >= producer.published
-
-    async def _kill_when_due(self) -> None:
-        if not self._kill_at or self._entered < self._kill_at[0]:
-            return
-        if self.kills and self._redeliveries > self._redeliveries_before:
-            return  # it has shown what it was to show
-        # After a commit and before the next: what was committed stays, what was not comes again.
-        state = await self._state()
-        before = self.kills[-1].committed if self.kills else 0
-        if state.committed <= before or state.entered - state.committed < _UNCOMMITTED:
-            return
-        victim = await self._worker.kill_one()
-        state = await self._state(victim)
-        self.kills.append(state)
-        self._kill_at = [at for at in self._kill_at if at > state.entered]
-        self._redeliveries_before = self._redeliveries
-        self._watcher.say(
-            f"killed {victim} (SIGKILL) at {state.entered:,} entries, with {state.committed:,} "
-            "messages committed"
-        )
-        successor = await self._worker.replace()
-        if successor:
-            self._watcher.say(successor)
-
-    async def _state(self, victim: str = "nobody") -> Kill:
-        committed = await self._commits.count(self._producer.partitions)
-        entered, _ = ledger.count(self._ledger)
-        return Kill(entered, committed, victim)
-
-    def _complain_when_stuck(self) -> None:
-        if monotonic() - self._moved < _PATIENCE:
-            return
-        sent = self._producer
-        raise Stalled(
-            f"nothing moved for {_PATIENCE:g} s: {sent.published:,} messages are published, and "
-            f"{self._entered:,} of them are in the ledger. The worker is running, and last said:\n"
-            f"{self._worker.last_lines()}"
-        )

@@ -81,6 +81,8 @@ class Screen(Silence):
         self._fact("orders", f"{len(file.orders):,} with {lines:,} lines, {total:,.2f} in total")
         self._fact("from", _shortened(str(file.path), console.width - _FACTS))
         self._fact("folder", _shortened(str(plan.directory), console.width - _FACTS))
+        for name, text in plan.transport.facts:
+            self._fact(name, _shortened(text, console.width - _FACTS))
         if plan.processes > 1:
             self._fact("workers", f"{plan.processes} processes and their supervisor")
         self._show_broken(file)
@@ -236,6 +238,11 @@ class Screen(Silence):
         for command, why in _NEXT:
             table.add_row(Text(f"{vectis} {command}", "cyan"), why)
         self._indented(table)
+        if report.broker is not None:
+            name = report.topics[0].rpartition(".")[0]
+            stay = f"The topics {name}.* stay on {report.broker} until you delete them."
+            self._console.print()
+            self._console.print(stay, soft_wrap=True)
 
     # ------------------------------------------------------------ pieces
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from vectis_commerce.demo.folder import CONSUMER
+from vectis_commerce.demo.transport import environment_of
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
     from vectis_commerce.demo.folder import Folder
+    from vectis_commerce.demo.transport import Transport
 
-__all__ = ["PLUGINS", "WorkerDied", "WorkerProcess"]
-
-PLUGINS = ("bus", "commerce", "sqlite")
-"""The installed plugins that the demo uses; what else is installed cannot change what it shows."""
+__all__ = ["WorkerDied", "WorkerProcess"]
 
 _END_WITHIN = 40.0  # seconds; the worker's own limit for draining is 25
 _LAST_LINES = 15
@@ -32,19 +29,18 @@ class WorkerProcess:
 
     Args:
         folder: Where it works.
+        transport: What it consumes from.
         options: Further ones for it.
     """
 
-    def __init__(self, folder: Folder, *options: str) -> None:
+    def __init__(self, folder: Folder, transport: Transport, *options: str) -> None:
         self.folder = folder
+        self._transport = transport
         self._options = options
         self.process: Process | None = None
 
     async def start(self) -> None:
         """Start it; it reads on where the one before had committed."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("VECTIS_")}
-        environment["VECTIS_PLUGINS_ENABLE"] = ",".join(PLUGINS)
-        environment["VECTIS_CONSUMER_MODULES"] = CONSUMER  # it emits nothing
         with self.folder.worker_log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -53,7 +49,7 @@ class WorkerProcess:
                 "--stop-on-eof",  # we hold the other end: a SIGKILL leaves no time to say so
                 *self._options,
                 cwd=self.folder.path,
-                env=environment,
+                env=environment_of(self._transport),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -67,6 +63,10 @@ class WorkerProcess:
         """
         if self.process is not None and self.process.returncode is not None:
             raise self.died(f"ended by itself with exit code {self.process.returncode}")
+
+    def assigned(self) -> int:
+        """Return how many workers hold partitions, as far as it matters to whom."""
+        return 1
 
     async def kill_one(self) -> str:
         """Kill it with SIGKILL: it gets no chance to commit or to say goodbye. Return its name."""

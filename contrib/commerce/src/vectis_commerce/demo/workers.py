@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vectis_commerce.demo.worker import WorkerProcess
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vectis_commerce.demo.folder import Folder
+    from vectis_commerce.demo.transport import Transport
 
 __all__ = ["Workers"]
 
@@ -28,11 +29,12 @@ class Workers(WorkerProcess):
 
     Args:
         folder: Where they work.
+        transport: What they consume from.
         count: How many members.
     """
 
-    def __init__(self, folder: Folder, count: int) -> None:
-        super().__init__(folder, "--processes", str(count))
+    def __init__(self, folder: Folder, transport: Transport, count: int) -> None:
+        super().__init__(folder, transport, "--processes", str(count))
         self._count = count
         self._victims = cycle(range(1, count + 1))
         self._killed = (0, 0)
@@ -42,6 +44,12 @@ class Workers(WorkerProcess):
         await super().start()
         everybody = set(range(1, self._count + 1))
         await self._until(lambda: self._consuming() == everybody, "start to consume")
+
+    def assigned(self) -> int:
+        """Return how many members hold partitions, or did before others joined."""
+        told = r"^(?:\[(\d+)\] .* vectis\.worker: assigned |.* member (\d+) started as process )"
+        holds = {int(held or begun): bool(held) for held, begun in _all(told, self.said())}
+        return sum(holds.values())
 
     async def kill_one(self) -> str:
         """Kill a member with SIGKILL, another one each time, and return its name."""
@@ -81,9 +89,12 @@ class Workers(WorkerProcess):
 
     def _pids(self) -> dict[int, int]:
         """Return the process of each member, as it was told last."""
-        told = re.findall(r"member (\d+) started as process (\d+)", self.said())
+        told = _all(r"member (\d+) started as process (\d+)", self.said())
         return {int(number): int(pid) for number, pid in told}
 
     def _consuming(self) -> set[int]:
-        told = re.findall(r"^\[(\d+)\] .* consuming ", self.said(), re.MULTILINE)
-        return {int(number) for number in told}
+        return {int(number) for number in _all(r"^\[(\d+)\] .* consuming ", self.said())}
+
+
+def _all(pattern: str, text: str) -> list[Any]:
+    return re.findall(pattern, text, re.MULTILINE)

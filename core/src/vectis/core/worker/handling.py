@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from vectis.core._usual import read_usual
+from vectis.core._usual import take_apart
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError, Reject, RetryLater
@@ -132,12 +132,16 @@ class Handling:
         Returns:
             None when it is finished; else what is to be awaited, with what became of it then.
         """
-        if job.received is not None or job.trouble is not None or self._around:
+        if job.read is not None or job.trouble is not None or self._around:
             return self._advance(job)
         if self._after:
             job.started = perf_counter()
-        received = job.received = read_usual(job.delivery, self._max_bytes)
-        if received is None or (callees := self.callees.get(received.type)) is None:
+        parts = job.read = take_apart(job.delivery, self._max_bytes)
+        if parts is None:
+            return self._advance(job)
+        event_type, payload = parts[0], parts[1]
+        callees = self.callees.get(event_type)
+        if callees is None:
             return self._advance(job)
         # What is awaited further down in words, made here in one go: most handlers never wait.
         for callee in callees:
@@ -146,7 +150,7 @@ class Handling:
             current.set(job)
             context, steps = copy_context(), self._steps
             try:
-                future = context.run(steps.send, (callee.call, received.type, received.payload))
+                future = context.run(steps.send, (callee.call, event_type, payload))
             except BaseException as error:
                 self._steps = _ready_to_step()
                 return self._advance(job, _failing(error))

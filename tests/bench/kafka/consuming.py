@@ -1,0 +1,125 @@
+"""Consuming: a handler that does nothing, and one that waits 10 ms; at least once, order per key.
+
+What is measured is the time from the first message to the last one, without joining the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.bench.figures import Bar
+from tests.bench.kafka.laps import Laps, Stopwatch
+from tests.bench.kafka.peers import (
+    AT_LEAST_ONCE,
+    AT_MOST_ONCE,
+    faststream_consume,
+    new_group,
+    raw_consume,
+)
+from tests.bench.kafka.records import TYPE
+from vectis.core import Hub
+from vectis.core.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.bench.figures import Figure
+
+__all__ = ["consuming_figures"]
+
+_PAUSE = 0.01  # seconds that a waiting handler waits
+
+_RAW = "aiokafka: getmany, read the JSON, commit each batch"
+_WORKER = "worker"
+_LEAST, _MOST = "FastStream, at least once", "FastStream, at most once"
+_WAITING = "worker, {size} at once"
+_SIZES = {500: 35_000, 1000: 50_000}  # handlers at once, and messages a second that were promised
+_WORKERS = "FastStream, at most once, 100 workers, no order"
+_CPU = 20  # us of processor time a message
+
+
+async def consuming_figures(servers: str, topic: str, rounds: int) -> list[Figure]:
+    """Measure consuming.
+
+    Args:
+        servers: The bootstrap servers.
+        topic: Has enough messages for everybody.
+        rounds: How often each has its turn.
+    """
+    nothing = Laps("consuming, the handler does nothing")
+    waiting = Laps(f"consuming, the handler waits {_PAUSE * 1000:g} ms, 1,000 keys")
+    pause = partial(asyncio.sleep, _PAUSE)
+    # As many messages as each can take in about a second.
+    turns: list[tuple[Laps, str, int, Callable[..., Awaitable[int]]]] = [
+        (nothing, _RAW, 200_000, raw_consume),
+        (nothing, _WORKER, 100_000, _work),
+        (nothing, _LEAST, 1_000, partial(faststream_consume, **AT_LEAST_ONCE)),
+        (nothing, _MOST, 15_000, partial(faststream_consume, **AT_MOST_ONCE)),
+        *(
+            (waiting, _WAITING.format(size=size), 50_000, partial(_work, size=size, wait=pause))
+            for size in _SIZES
+        ),
+        (waiting, _LEAST, 80, partial(faststream_consume, wait=pause, **AT_LEAST_ONCE)),
+        (
+            waiting,
+            _WORKERS,
+            5_000,
+            partial(faststream_consume, wait=pause, max_workers=100, **AT_MOST_ONCE),
+        ),
+    ]
+    for _ in range(rounds):
+        for laps, name, count, consume in turns:
+            watch = Stopwatch()
+            laps.note(name, await consume(servers, topic, count, watch), watch)
+
+    ratio = Bar(0.4 if sys.version_info < (3, 12) else 0.5, least=True)
+    return [
+        nothing.rate(_RAW),
+        nothing.rate(_WORKER, _RAW, ratio),
+        nothing.rate(_WORKER, bar=Bar(120_000, least=True, of="value")),
+        nothing.rate(_LEAST, _RAW),
+        nothing.rate(_MOST, _RAW),
+        nothing.cost(_RAW),
+        *(nothing.cost(name, _RAW) for name in (_WORKER, _LEAST, _MOST)),
+        *(
+            waiting.rate(_WAITING.format(size=size), bar=Bar(rate, least=True, of="value"))
+            for size, rate in _SIZES.items()
+        ),
+        *(waiting.rate(name) for name in (_LEAST, _WORKERS)),
+        *(waiting.cost(_WAITING.format(size=size), bar=Bar(_CPU, of="value")) for size in _SIZES),
+        *(waiting.cost(name) for name in (_LEAST, _WORKERS)),
+    ]
+
+
+async def _work(
+    servers: str,
+    topic: str,
+    count: int,
+    watch: Stopwatch,
+    size: int = 100,
+    wait: Callable[[], Awaitable[object]] | None = None,
+) -> int:
+    """Let a worker handle that many messages, and measure from the first to the last of them."""
+    settings = {"group": new_group(), "concurrency": size}
+    hub = Hub({"redpanda": {"bootstrap_servers": servers}, "consumer": settings})
+    left = count
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        nonlocal left
+        if left == count and not watch.passed:
+            watch.start()
+        if wait is not None:
+            await wait()
+        left -= 1
+        if left == 0:
+            watch.stop()
+            worker.stop()
+
+    hub.on_event(TYPE, handle, topic=topic)
+    worker = Worker(hub)
+    await worker.run()
+    await hub.shutdown()
+    return count
