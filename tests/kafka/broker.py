@@ -127,6 +127,13 @@ class Broker:
         assert self._process is not None, "it runs"
         self._process.popen.send_signal(signal.SIGCONT)
 
+    def restore(self) -> None:
+        """Have it run and answer, whatever was done to it."""
+        if self._process is None:
+            self.start()
+        else:
+            self.resume()
+
     def said(self) -> str:
         """Return the end of its log."""
         return self._said().decode(errors="replace")[-SHOWN:]

@@ -90,11 +90,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield Shared(one.servers, session=2.0)
 
 
-@pytest.fixture
-def own_broker(kafka_jars: Path, tmp_path: Path) -> Iterator[Broker]:
-    """A broker of one test's own, to be killed and paused; it takes three seconds."""
-    with brokers(tmp_path / "broker", kafka_jars) as (one,):
+@pytest.fixture(scope="session")
+def mortal_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """What `own_broker` lends from test to test; a start takes three seconds."""
+    with brokers(tmp_path_factory.mktemp("mortal"), kafka_jars) as (one,):
         yield one
+
+
+@pytest.fixture
+def own_broker(mortal_broker: Broker) -> Broker:
+    """A broker that is one test's own while it lasts, to be killed and paused."""
+    mortal_broker.restore()
+    return mortal_broker
 
 
 @pytest.fixture(scope="session")

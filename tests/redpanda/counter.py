@@ -13,7 +13,7 @@ from vectis_bus import Bus
 from vectis_redpanda import Redpanda
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vectis.core.worker import Report
 
@@ -59,17 +59,25 @@ class Counter:
     Args:
         servers: The bootstrap servers.
         topic: What it reads; the topic for its dead letters must be there as well.
+        redpanda: Further keys of `[redpanda]`.
         consumer: Further keys of `[consumer]`.
     """
 
-    def __init__(self, servers: str, topic: str, **consumer: Any) -> None:
+    def __init__(
+        self,
+        servers: str,
+        topic: str,
+        *,
+        redpanda: Mapping[str, Any] | None = None,
+        **consumer: Any,
+    ) -> None:
         self.diary = Diary()
         self.handled: list[Any] = []
         quick = {"commit_interval": 0, "retry_initial": 0.001, "retry_max": 0.01}
         self.hub = Hub(
             {
                 "hub": {"publish_timeout": LONGEST},
-                "redpanda": {"bootstrap_servers": servers},
+                "redpanda": {"bootstrap_servers": servers, **(redpanda or {})},
                 "consumer": {"group": f"{topic}.shop", **quick, **consumer},
             },
             plugins={"redpanda": Redpanda(), "bus": Bus(), "diary": self.diary},

@@ -7,21 +7,26 @@ one address and later another: after the move nobody is left at the first one wh
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import ExitStack
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
+from tests.core.worker_world import eventually
 from tests.kafka.broker import brokers
 from tests.kafka.node import PLAIN, Listener
 from tests.kafka.ports import HOST
 from tests.kafka.proxy import Proxy
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
+from tests.redpanda.counter import Counter
 from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.message import Message
 from vectis.core.testing.contract import Member
+from vectis.core.worker import Worker
 from vectis_redpanda import RedpandaSettings, RedpandaTransport
 
 if TYPE_CHECKING:
@@ -120,6 +125,10 @@ def test_silence_is_told_as_what_it_is_and_ends_by_itself(house: House) -> None:
             house.door.stall()
             house.first.stall()
             told = [await trouble_of(member), await trouble_of(reader)]
+            begun = monotonic()
+            with pytest.raises(TransportError, match="offsets could not be committed"):
+                await member.commit()
+            assert monotonic() - begun < 1 + 1.5, "a commit is bounded by request_timeout"
             house.door.flow()
             house.first.flow()
             await asyncio.to_thread(write, house.broker.servers, topic, [b"after"])
@@ -130,6 +139,43 @@ def test_silence_is_told_as_what_it_is_and_ends_by_itself(house: House) -> None:
     for said in asyncio.run(asyncio.wait_for(main(), DEADLINE)):
         assert f"{house.servers} takes connections and does not answer" in said
         assert "encrypted" not in said, "it has worked before"
+
+
+def test_a_worker_says_once_that_nobody_is_there_and_goes_on_by_itself(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = create_topic(house.broker.servers, unique_name("outage"), partitions=1)
+    create_topic(house.broker.servers, f"{topic}.dlq", partitions=1)
+    counter = Counter(house.servers, topic, redpanda={"request_timeout": 1.0})
+    order = b'{"event_type": "order.created", "payload": {}}'
+
+    async def main() -> None:
+        worker = Worker(counter.hub)
+        running = asyncio.ensure_future(worker.run())
+        await asyncio.to_thread(write, house.broker.servers, topic, [order])
+        await eventually(lambda: counter.settled == 1)
+        house.first.refuse()
+        house.door.refuse()
+        await eventually(lambda: "cannot fetch" in caplog.text)
+        await asyncio.sleep(3)  # it lasts as long as it lasts
+        house.door.accept()
+        house.first.accept()
+        await asyncio.to_thread(write, house.broker.servers, topic, [order])
+        await eventually(lambda: counter.settled == 2)
+        worker.stop()
+        await running
+        await counter.hub.shutdown()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+    told = [record.message for record in caplog.records if record.name == "vectis.worker"]
+    (said,) = [message for message in told if "cannot fetch" in message]
+    assert f"{house.servers} cannot be reached (nothing listens there)" in said
+    (said,) = [message for message in told if "fetching again, after" in message]
+    failures = int(said.split()[3])
+    assert 1 < failures < 10, "again and again, and not all the time"
+    theirs = [record for record in caplog.records if record.name.startswith("aiokafka")]
+    assert len(theirs) < 50, "aiokafka says the same ten times a second"
 
 
 def test_brokers_that_have_moved_are_found_at_the_bootstrap_servers(house: House) -> None:

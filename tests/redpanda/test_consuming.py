@@ -1,4 +1,4 @@
-"""Reading from a real broker: what changes hands, what is missing, and brokers that go away."""
+"""Reading from a real broker: what changes hands, and what is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
-from vectis.core.exceptions import LeaseLost, TransportError
+from vectis.core.exceptions import LeaseLost
 from vectis.core.testing.contract import Member
 from vectis_redpanda import RedpandaSettings, RedpandaTransport
 
@@ -48,7 +48,7 @@ def test_a_drain_longer_than_a_request_may_take_costs_nobody_the_membership(
             await first.read(10)
 
             async def drain() -> None:
-                await asyncio.sleep(4)  # four times what a request may take: others ask again
+                await asyncio.sleep(3)  # three times what a request may take: others ask again
 
             first.drain = drain
             async with Member(reading, topic, group) as second:
@@ -198,45 +198,6 @@ def test_one_full_partition_does_not_keep_the_others_waiting(
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
-def test_a_broker_that_goes_away_is_told_once_and_reading_goes_on_by_itself(
-    own_broker: Broker, caplog: pytest.LogCaptureFixture
-) -> None:
-    topic = create_topic(own_broker.servers, unique_name("away"))
-    write(own_broker.servers, topic, [b"before"])
-
-    async def main() -> str:
-        reading = transport(own_broker.servers, request_timeout=2.0)
-        async with Member(reading, topic, unique_name("group")) as member:
-            await member.read(1)
-            await asyncio.to_thread(own_broker.kill)
-
-            async def fetch_until_told() -> None:
-                while True:
-                    await member.fetch(timeout=0.5)
-
-            with pytest.raises(TransportError) as caught:
-                await fetch_until_told()
-            begun = monotonic()
-            with pytest.raises(TransportError):
-                await member.commit()
-            assert monotonic() - begun < 2 + 2, "a commit is bounded"
-            await asyncio.to_thread(own_broker.start)
-            await asyncio.to_thread(write, own_broker.servers, topic, [b"after"])
-            while b"after" not in values(member):
-                try:
-                    await member.fetch(timeout=1)
-                except TransportError:
-                    await asyncio.sleep(0.1)
-            await member.commit()
-            return str(caught.value)
-
-    told = asyncio.run(asyncio.wait_for(main(), DEADLINE))
-    assert own_broker.servers in told
-    assert "cannot be reached (nothing listens there)" in told
-    theirs = [record for record in caplog.records if record.name.startswith("aiokafka")]
-    assert len(theirs) < 30, "aiokafka says the same ten times a second"
-
-
 def test_closing_with_a_broker_that_does_not_answer_ends(own_broker: Broker) -> None:
     topic = create_topic(own_broker.servers, unique_name("closing"))
     write(own_broker.servers, topic, [b"1"])
@@ -250,7 +211,4 @@ def test_closing_with_a_broker_that_does_not_answer_ends(own_broker: Broker) -> 
             begun = monotonic()
         assert monotonic() - begun < 15
 
-    try:
-        asyncio.run(asyncio.wait_for(main(), DEADLINE))
-    finally:
-        own_broker.resume()
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))

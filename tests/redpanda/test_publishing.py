@@ -131,10 +131,7 @@ def test_closing_with_a_dead_broker_ends(own_broker: Broker) -> None:
             await answer
         await transport.close()
 
-    try:
-        asyncio.run(main())
-    finally:
-        own_broker.resume()
+    asyncio.run(main())
 
 
 def test_a_broker_killed_and_restarted_loses_nothing_and_keeps_the_order(
@@ -162,10 +159,9 @@ def test_a_broker_killed_and_restarted_loses_nothing_and_keeps_the_order(
                 await many.acquire()
 
         publishers = [asyncio.create_task(publisher(b"k%d" % n)) for n in range(20)]
-        for _ in range(2):
-            await some()
-            await asyncio.to_thread(own_broker.kill)
-            await asyncio.to_thread(own_broker.start)
+        await some()
+        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(own_broker.start)
         await some()
         stop.set()
         await asyncio.gather(*publishers)
@@ -277,15 +273,15 @@ def test_lingering_waits_for_more_until_there_is_enough(
     topic = new_topic(partitions=1)
 
     async def main() -> None:
-        transport = RedpandaTransport(settings(broker.servers, linger_ms=1_500))
+        transport = RedpandaTransport(settings(broker.servers, linger_ms=1_000))
         send = transport.carrier(topic).send
         await send(Message(topic, b"7", b"the first one connects"))
         began = monotonic()
         await send(Message(topic, b"7", b"alone"))
-        assert monotonic() - began >= 1.5
+        assert monotonic() - began >= 1
         began = monotonic()
-        await asyncio.gather(*(send(Message(topic, b"7", b"")) for _ in range(1_000)))
-        assert monotonic() - began < 1.5
+        await asyncio.gather(*(send(Message(topic, b"7", b"")) for _ in range(500)))
+        assert monotonic() - began < 1
         await transport.close()
 
     asyncio.run(main())

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.kafka.secured import MECHANISMS, PASSWORD
+from tests.core.cli_world import World
+from tests.kafka.secured import MECHANISMS, PASSWORD, USER
 from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.connections import publish, read, refusal, settings_for, start_refused
 from vectis.core.exceptions import PublishError, TransportError
@@ -108,6 +109,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a server that is none": ({"bootstrap_servers": "http://one:9092"}, "is no server"),
     "a port that is none": ({"bootstrap_servers": "one:90920"}, "is no server"),
+    "a password in an address": (
+        {"bootstrap_servers": "shop:hunter2@one:9092"},
+        "'...@one:9092' is no server",
+    ),
 }
 
 
@@ -124,13 +129,53 @@ def test_settings_that_cannot_work_are_refused_before_connecting(case: str, tmp_
     assert not isinstance(caught.value, PublishError)
 
 
+def test_a_wrong_password_is_told_as_one_when_there_is_little_time(
+    secured_broker: Secured,
+) -> None:
+    settings = settings_for(secured_broker, "SASL_SSL", "SCRAM-SHA-256", sasl_password="hunter2")
+    assert "does not let user 'shop' in" in str(refusal(settings, "any", timeout=2))
+
+
+def test_no_command_shows_a_password(secured_broker: Secured, tmp_path: Path) -> None:
+    client = secured_broker.authority.issue("commands", password="key-secret")
+    world = World(tmp_path)
+    world.config(
+        f"""
+        [redpanda]
+        bootstrap_servers = "{secured_broker.broker.node.address("SASL_SSL")}"
+        security_protocol = "SASL_SSL"
+        sasl_username = "{USER}"
+        ssl_cafile = "{secured_broker.authority.file}"
+        ssl_certfile = "{client.certificate}"
+        ssl_keyfile = "{client.key}"
+        ssl_password = "key-secret"
+        """
+    )
+    for command, code in (
+        (("config",), 0),
+        (("config", "--json"), 0),
+        (("doctor",), 1),
+        (("--debug", "publish", "vectis.orders", "order.created", "{}"), 1),
+    ):
+        answer = world.vectis(*command, VECTIS_REDPANDA_SASL_PASSWORD="hunter2")
+        assert answer.code == code, answer.err
+        shown = answer.out + answer.err
+        assert "shop" in shown, "who is not let in"
+        assert "hunter2" not in shown, command
+        assert "key-secret" not in shown, command
+
+
 def test_a_key_with_a_password_is_read_with_it_only(
-    secured_broker: Secured, tmp_path: Path
+    secured_broker: Secured, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = secured_broker.authority.issue("with-password", password="key-secret")
     given = {"ssl_certfile": str(client.certificate), "ssl_keyfile": str(client.key)}
     topic = create_topic(secured_broker.broker.servers, unique_name("key-password"))
-    publish(settings_for(secured_broker, "MTLS", ssl_password="key-secret", **given), topic)
-    for wrong in ("other", None):
-        with pytest.raises(TransportError, match="ssl_password is the key's"):
+    settings = settings_for(secured_broker, "MTLS", ssl_password="key-secret", **given)
+    with caplog.at_level(logging.DEBUG):
+        publish(settings, topic)
+    assert "key-secret" not in caplog.text + repr(settings)
+    for wrong in ("other-secret", None):
+        with pytest.raises(TransportError, match="ssl_password is the key's") as caught:
             RedpandaTransport(settings_for(secured_broker, "MTLS", ssl_password=wrong, **given))
+        assert "secret" not in str(caught.value)
