@@ -85,7 +85,8 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
         )
     if isinstance(error, errors.InvalidSessionTimeoutError):
         return "the broker does not allow [redpanda] session_timeout: choose another one"
-    text = one_line(str(error))
+    # The text of aiokafka's errors begins with their name, too.
+    text = _argument(error) if isinstance(error, errors.KafkaError) else one_line(str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
