@@ -152,7 +152,7 @@ import sys
 from vectis.core.cli import main
 
 main(["plugins"])
-heavy = {"asyncio", "cattrs", "pluggy", "rich", "vectis_bus"} & set(sys.modules)
+heavy = {"asyncio", "cattrs", "packaging", "pluggy", "rich", "vectis_bus"} & set(sys.modules)
 if heavy:
     raise SystemExit(f"imported: {heavy}")
 """

@@ -15,10 +15,11 @@ import pluggy
 
 from vectis.core import hookspecs
 from vectis.core.exceptions import PluginError
+from vectis.core.needs import missing, names, ordered
 from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vectis.core.plugins import Plugin
 
@@ -55,31 +56,56 @@ class _Manager(pluggy.PluginManager):
         return super().parse_hookimpl_opts(plugin, name)
 
 
-def load(plugins: Iterable[Plugin], manager: pluggy.PluginManager) -> None:
-    """Import each enabled plugin and register its hooks; a broken one is quarantined."""
-    for plugin in plugins:
-        if plugin.state == "enabled":
-            _load_one(plugin, manager)
+def load(plugins: Sequence[Plugin], manager: pluggy.PluginManager) -> list[Plugin]:
+    """Import each enabled plugin and register its hooks; a broken one is quarantined.
+
+    Returns:
+        Those that are loaded, each after those that it needs.
+    """
+    imported = [plugin for plugin in plugins if plugin.state == "enabled" and _import(plugin)]
+    order = ordered(imported)
+    for plugin in order:
+        _register(plugin, plugins, manager)
+    for plugin in imported:
+        if plugin.state == "quarantined":
+            report(plugin)
+    return [plugin for plugin in order if plugin.state == "loaded"]
 
 
-def _load_one(plugin: Plugin, manager: pluggy.PluginManager) -> None:
+def _import(plugin: Plugin) -> bool:
     doing = f"cannot be imported from {plugin.entry_point!r}"
     try:
         loaded = plugin.load()
         if inspect.isclass(loaded):
             doing = f"{plugin.entry_point or loaded.__qualname__} cannot be made without arguments"
             loaded = loaded()
-        doing = "has a hook that does not fit"
-        hooks = tuple(_checked_hooks(loaded))
-        manager.register(loaded, name=plugin.name)
+        doing = "does not say in a usable way which plugins it needs"
+        plugin.requires = names(loaded, "vectis_requires")
+        plugin.after = names(loaded, "vectis_after")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an import must not end somebody else's process
-        unload(plugin, manager)
         plugin.quarantine(error, doing)
         report(plugin)
+        return False
+    plugin.object = loaded
+    return True
+
+
+def _register(plugin: Plugin, plugins: Iterable[Plugin], manager: pluggy.PluginManager) -> None:
+    lost = missing(plugin, plugins)
+    if lost is not None:
+        plugin.quarantine(PluginError(lost))
+        return
+    try:
+        hooks = tuple(_checked_hooks(plugin.object))
+        manager.register(plugin.object, name=plugin.name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # looking at a foreign object runs foreign code
+        unload(plugin, manager)
+        plugin.quarantine(error, "has a hook that does not fit")
     else:
-        plugin.object = loaded
         plugin.hooks = hooks
         plugin.state = "loaded"
 
