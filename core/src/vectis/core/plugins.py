@@ -61,6 +61,7 @@ class Plugin:
         cause: The error that put it in quarantine.
         object: The module, instance or object, once loaded.
         hooks: The names of the hooks it implements, once loaded.
+        outdated: A sentence for each deprecated thing that it uses, once loaded.
         requires: The plugins it cannot do without, once imported.
         after: The plugins it follows when they are there, once imported.
         settings: Its settings, once loaded; None when it has none.
@@ -76,6 +77,7 @@ class Plugin:
     cause: BaseException | None = None
     object: Any = None
     hooks: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     settings: Any = None

@@ -144,11 +144,11 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
             if unmarked
             else "mark functions of the entry point with @handles, @on_event or @hookimpl",
         )
-    return Check(
-        name,
-        "ok",
-        f"loaded, {plugin.reason}; hooks: {len(plugin.hooks)}, handlers: {handlers}",
-    )
+    counts = f"loaded, {plugin.reason}; hooks: {len(plugin.hooks)}, handlers: {handlers}"
+    if plugin.outdated:
+        remedy = "it works until then; upgrade it, or tell its authors"
+        return Check(name, "warn", f"{counts}; {'; '.join(plugin.outdated)}", remedy)
+    return Check(name, "ok", counts)
 
 
 def _modules(modules: Sequence[str]) -> Iterator[Check]:

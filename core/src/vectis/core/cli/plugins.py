@@ -91,6 +91,9 @@ def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
     if load:
         plain["hooks"] = plugin.hooks
         plain["handlers"] = handlers
+        plain["requires"] = plugin.requires
+        plain["after"] = plugin.after
+        plain["outdated"] = plugin.outdated
         plain["place"] = place(plugin.cause, plugin.module) if plugin.cause else ""
     return plain
 
@@ -123,6 +126,11 @@ def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -
             heading(plugin.name)
             line(", ".join(plugin.hooks) or "none", indent=2, lead="hooks:    ")
             line(", ".join(handlers.get(plugin.name, [])) or "none", indent=2, lead="handlers: ")
+            if plugin.requires or plugin.after:
+                both = [*plugin.requires, *(f"{name} if it is there" for name in plugin.after)]
+                line(", ".join(both), indent=2, lead="follows:  ")
+            for sentence in plugin.outdated:
+                line(sentence, indent=2, lead=Styled("outdated: ", "warn"))
 
 
 def _show_cause(plugin: Plugin) -> None:
