@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from vectis.core.cli.group import Deferred
 from vectis.core.cli.screen import Styled, heading, line, on_terminal, show_json, table
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import decide, discover, unknown_names
@@ -27,7 +28,18 @@ __all__ = ["plugins"]
 _STYLES = {"disabled": "warn", "enabled": "good", "loaded": "good", "quarantined": "bad"}
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="")  # it has none yet
+_SUBCOMMANDS = {
+    "disable": ("enabling", "Disable a plugin in the config file, and show what goes with it."),
+    "enable": ("enabling", "Enable a plugin in the config file."),
+}
+
+
+@click.group(
+    cls=Deferred,
+    deferred=_SUBCOMMANDS,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+)
 @click.option("--load", is_flag=True, help="Import the enabled ones; show hooks and handlers.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
