@@ -77,7 +77,7 @@ def test_json_has_the_same_keys_for_every_plugin(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme=AUDIT)
     listed = world.vectis("plugins", "--json").json
     assert {tuple(row) for row in listed} == {
-        ("distribution", "entry_point", "name", "reason", "state", "version")
+        ("default", "distribution", "entry_point", "name", "reason", "state", "version")
     }
     loaded = {row["name"]: row for row in world.vectis("plugins", "--load", "--json").json}
     assert loaded["acme"]["state"] == "loaded"

@@ -68,6 +68,11 @@ def assemble(hub: Hub, settings: PluginsSettings) -> None:
     Raises:
         PluginError: One that `[plugins] require` names is not usable.
     """
+    if hub.config.safe_mode:
+        logger.warning(
+            "VECTIS_SAFE_MODE is set, so only the default plugins are loaded; not loaded: %s",
+            ", ".join(plugin.name for plugin in hub.plugins if plugin.state != "enabled") or "none",
+        )
     for plugin in hub.plugins:
         if plugin.state == "quarantined":
             loader.report(plugin)  # found before any import

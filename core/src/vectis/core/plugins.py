@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from vectis.core.distributions import distribution
+from vectis.core.distributions import distribution, normal
 from vectis.core.exceptions import PluginError
 from vectis.core.fitting import CORE, core_version, unfit
+from vectis.core.safemode import default_distributions
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ COMMANDS = "vectis.commands"
 """The entry-point group of commands that plugins add to `vectis`."""
 
 State = Literal["enabled", "disabled", "quarantined", "loaded"]
-
-_DEFAULT = frozenset({"bus", "redpanda"})  # what vectis-hub brings; safe mode runs nothing else
 
 _RESERVED = frozenset({APP, "consumer", "handlers", "hub", "plugins", "topics"})
 
@@ -146,9 +145,14 @@ def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings)
     by_name: dict[str, list[Plugin]] = {}
     for plugin in decided:
         by_name.setdefault(plugin.name, []).append(plugin)
+    spared = default_distributions() if config.safe_mode else None
     for name, same in by_name.items():
         for plugin in same:
-            _decide_one(plugin, same, config, settings)
+            if spared is not None and normal(plugin.distribution) not in spared:
+                plugin.state = "disabled"
+                plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
+            else:
+                _decide_one(plugin, same, config, settings)
         for plugin in same:
             if name in _RESERVED and plugin.state == "enabled":
                 plugin.quarantine(
@@ -184,10 +188,7 @@ def _decide_one(
     plugin: Plugin, same: list[Plugin], config: Config, settings: PluginsSettings
 ) -> None:
     name = plugin.name
-    if config.safe_mode and name not in _DEFAULT:
-        plugin.state = "disabled"
-        plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
-    elif name in settings.disable:
+    if name in settings.disable:
         plugin.state = "disabled"
         plugin.reason = f"disabled by {config.origin_of_item('plugins', 'disable', name)}"
     elif settings.enable is not None and name not in settings.enable:

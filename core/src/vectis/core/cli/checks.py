@@ -19,8 +19,10 @@ from vectis.core.cli.application import assemble, import_modules
 from vectis.core.cli.group import BUILT_IN
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
+from vectis.core.fitting import CORE
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
+from vectis.core.safemode import default_distributions
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
@@ -103,6 +105,14 @@ def _config(hub: Hub) -> Iterator[Check]:
     else:
         yield Check(
             "config", "ok", "no file: neither vectis.toml nor [tool.vectis] from here upwards"
+        )
+    if hub.config.safe_mode:
+        spared = ", ".join(sorted(default_distributions() - {CORE}))
+        yield Check(
+            "safe mode",
+            "warn",
+            f"VECTIS_SAFE_MODE is set: only the default plugins are loaded, those of {spared}",
+            "unset it to start as configured; `vectis plugins bisect` finds the plugin at fault",
         )
     for warning in hub.config.warnings(plugin.name for plugin in hub.plugins):
         yield Check("config", "warn", warning, "correct or remove it")

@@ -12,14 +12,16 @@ import attrs
 import click
 
 from vectis.core.cli.group import Deferred
-from vectis.core.cli.screen import Styled, heading, line, on_terminal, show_json, table
+from vectis.core.cli.screen import Styled, heading, line, note, on_terminal, show_json, table
+from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import decide, discover, unknown_names
 from vectis.core.redact import one_line
+from vectis.core.safemode import default_distributions
 from vectis.core.settings import Config, ConsumerSettings, PluginsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from vectis.core.plugins import Plugin
 
@@ -54,10 +56,13 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
         return
     found, handlers, problem = _loaded() if load else _listed()
     if as_json:
-        show_json([_plain(plugin, handlers.get(plugin.name, []), load) for plugin in found])
+        defaults = default_distributions()
+        show_json([_plain(p, handlers.get(p.name, []), load, defaults) for p in found])
     else:
         _show(found, handlers, load)
     config = Config.load()
+    if config.safe_mode:
+        note("Safe mode: VECTIS_SAFE_MODE is set, and only the default plugins are loaded")
     settings = config.table("plugins", PluginsSettings)
     tolerate = config.table("consumer", ConsumerSettings).tolerate
     for warning in unknown_names(found, config, settings, tolerate):
@@ -89,7 +94,9 @@ def _loaded() -> tuple[Sequence[Plugin], dict[str, list[str]], PluginError | Non
     return assembled.hub.plugins, handlers, assembled.problem
 
 
-def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
+def _plain(
+    plugin: Plugin, handlers: list[str], load: bool, defaults: Collection[str]
+) -> dict[str, Any]:
     from vectis.core.places import place
 
     plain: dict[str, Any] = {
@@ -99,6 +106,7 @@ def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
         "entry_point": plugin.entry_point,
         "state": plugin.state,
         "reason": plugin.reason,
+        "default": normal(plugin.distribution) in defaults,
     }
     if load:
         plain["hooks"] = plugin.hooks
