@@ -1,16 +1,23 @@
-"""Safe mode: a start with the default plugins only, to find out whether another one is at fault.
+"""Which plugins are the default ones: safe mode loads no other, and the missing ones are named.
 
-The default plugins are not known by name: they are those whose distributions the metadistribution
-requires, as its metadata says. They have no other privilege.
+They are not known by their names: they are those whose distributions the metadistribution requires,
+as its metadata says. They have no other privilege.
 """
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from vectis.core.distributions import installed, normal
+from vectis.core.fitting import CORE
 
-__all__ = ["HUB", "default_distributions"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vectis.core.plugins import Plugin
+
+__all__ = ["HUB", "default_distributions", "uninstalled"]
 
 HUB = "vectis-hub"
 
@@ -37,3 +44,15 @@ def default_distributions() -> frozenset[str]:
         for text, _, marker in required
         if "extra" not in marker and (name := _NAME.match(text))
     )
+
+
+def uninstalled(plugins: Iterable[Plugin]) -> list[str]:
+    """Return the default distributions that are gone although the metadistribution is there.
+
+    Args:
+        plugins: All that were found.
+    """
+    if installed(HUB) is None:
+        return []  # whoever installs the parts one by one chose them
+    found = {normal(plugin.distribution) for plugin in plugins}
+    return sorted(default_distributions() - found - {CORE})

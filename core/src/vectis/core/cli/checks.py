@@ -22,7 +22,7 @@ from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
-from vectis.core.safemode import default_distributions
+from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
@@ -74,6 +74,9 @@ def examine(modules: Sequence[str]) -> list[Check]:
     try:
         checks += _config(hub)
         checks += (_plugin(hub, plugin) for plugin in hub.plugins)
+        for name in uninstalled(hub.plugins):
+            missing = f"{HUB} requires it, and it is not installed"
+            checks.append(Check(f"plugin of {name}", "warn", missing, f"pip install {name}"))
         if not hub.plugins:
             checks.append(Check("plugins", "warn", "none are installed", "pip install vectis-hub"))
         if assembled.problem is not None:
@@ -186,10 +189,17 @@ def _bus(hub: Hub) -> Iterator[Check]:
             "bus",
             "fail",
             f"none is enabled, so every emit raises: {', '.join(waiting[:3])} wait for one",
-            "pip install vectis-bus, or enable it",
+            _get_bus(hub),
         )
     else:
-        yield Check("bus", "warn", "none is enabled: emit does nothing", "pip install vectis-bus")
+        yield Check("bus", "warn", "none is enabled: emit does nothing", _get_bus(hub))
+
+
+def _get_bus(hub: Hub) -> str:
+    for plugin in hub.plugins:
+        if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
+            return f"`vectis plugins enable {plugin.name}`: it is {plugin.reason}"
+    return "pip install vectis-bus, or another bus"
 
 
 def _transport(hub: Hub) -> Iterator[Check]:
@@ -222,6 +232,11 @@ def _transport(hub: Hub) -> Iterator[Check]:
     elif problem := configured_transport(hub):
         yield Check("transport", "fail", problem, "until then publishing raises")
     else:
+        for plugin in hub.plugins:
+            if plugin.state == "disabled" and hub.config.mentions(plugin.name):
+                unused = f"{plugin.name} is configured, and {plugin.reason}"
+                remedy = f"`vectis plugins enable {plugin.name}`, or remove its settings"
+                yield Check("transport", "warn", unused, remedy)
         yield Check(
             "transport",
             "warn",

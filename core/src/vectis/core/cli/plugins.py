@@ -17,7 +17,7 @@ from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import decide, discover, unknown_names
 from vectis.core.redact import one_line
-from vectis.core.safemode import default_distributions
+from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import Config, ConsumerSettings, PluginsSettings
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
     config = Config.load()
     if config.safe_mode:
         note("Safe mode: VECTIS_SAFE_MODE is set, and only the default plugins are loaded")
+    for name in uninstalled(found):
+        note(f"{name} is not installed, though {HUB} requires it: pip install {name}")
     settings = config.table("plugins", PluginsSettings)
     tolerate = config.table("consumer", ConsumerSettings).tolerate
     for warning in unknown_names(found, config, settings, tolerate):
