@@ -28,6 +28,7 @@ BUILT_IN = {
     "dlq": "Show, replay and purge dead letters.",
     "doctor": "Check that everything fits together, and say what to do.",
     "explain": "Show who would run for an event, in which order, and why.",
+    "graph": "Show who publishes what, where it travels and who handles it.",
     "handlers": "List every handler of the application and its plugins.",
     "plugins": "List the installed plugins, and what decided about each.",
     "publish": "Publish one event, and show the receipt.",
