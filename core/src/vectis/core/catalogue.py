@@ -103,10 +103,8 @@ def event_type(
 
     def describe(cls: C) -> C:
         check(cls)
-        described = EventType(
-            name=name, cls=cls, version=version, topic=topic, forward=forward, key=key
-        )
-        setattr(cls, _MARK, described)
+        made = EventType(name=name, cls=cls, version=version, topic=topic, forward=forward, key=key)
+        setattr(cls, _MARK, made)
         return cls
 
     return describe
@@ -132,10 +130,10 @@ def event_of(
         >>> event_of(OrderCreated("7")).data
         {'order_id': '7'}
     """
-    described = describe(type(instance))
+    known = describe(type(instance))
     from vectis.core.jsontext import plain
 
-    return Event(described.name, plain(instance), source, user_id, id=id)
+    return Event(known.name, plain(instance), source, user_id, id=id)
 
 
 def describe(cls: type) -> EventType:
@@ -144,10 +142,16 @@ def describe(cls: type) -> EventType:
     Raises:
         VectisError: The class is not described.
     """
-    described: EventType | None = cls.__dict__.get(_MARK)
-    if described is None:
+    found = described(cls)
+    if found is None:
         raise VectisError(f"{cls.__qualname__} is no event class: add @event_type(...) above it")
-    return described
+    return found
+
+
+def described(cls: type) -> EventType | None:
+    """Return what `@event_type` said of this very class, None when it said nothing."""
+    found: EventType | None = cls.__dict__.get(_MARK)
+    return found
 
 
 class Catalogue:
@@ -176,15 +180,15 @@ class Catalogue:
         Raises:
             VectisError: Not described, or another plugin has registered the type already.
         """
-        described = attrs.evolve(describe(cls), plugin=self.owner)
-        known = self._types.get(described.name)
+        made = attrs.evolve(describe(cls), plugin=self.owner)
+        known = self._types.get(made.name)
         if known is not None and known.cls is not cls:
             raise VectisError(
-                f"event type {described.name!r} of {described.plugin} "
+                f"event type {made.name!r} of {made.plugin} "
                 f"({cls.__module__}.{cls.__qualname__}) is already registered by {known.plugin} "
                 f"({known.cls.__module__}.{known.cls.__qualname__}): rename one or disable a plugin"
             )
-        self._types[described.name] = described
+        self._types[made.name] = made
 
     def find(self, name: str) -> EventType | None:
         """Return the entry of an event type, or None."""

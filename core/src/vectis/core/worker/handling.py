@@ -182,8 +182,11 @@ class Handling:
             elif job.handler < len(callees):
                 callee = callees[job.handler]
                 if callee.batch:
-                    self.batches.join(job, callee)
-                    return NEVER
+                    misfit = callee.misfit(job)
+                    if misfit is None:
+                        self.batches.join(job, callee)
+                        return NEVER
+                    begun = _failing(misfit)
                 job.since = monotonic()
                 try:
                     await (begun or self._called(job, callee))
