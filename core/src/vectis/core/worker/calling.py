@@ -20,6 +20,7 @@ from vectis.core.worker.giving import giver
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from vectis.core.catalogue import Catalogue
     from vectis.core.subscription import Handler, Subscription
     from vectis.core.worker.job import Job
 
@@ -34,6 +35,7 @@ class Callee:
     Args:
         subscription: The handler.
         threads: Where a plain one runs.
+        catalogue: Knows the versions of its event class.
 
     Attributes:
         call: Awaits it, given the event type and the payload, of a batch handler the payloads.
@@ -56,10 +58,10 @@ class Callee:
         "subscription",
     )
 
-    def __init__(self, subscription: Subscription, threads: Executor) -> None:
+    def __init__(self, subscription: Subscription, threads: Executor, catalogue: Catalogue) -> None:
         self.subscription = subscription
         self.batch = subscription.batch
-        self.give = give = giver(subscription)
+        self.give = give = giver(subscription, catalogue)
         given: Callable[[Any], Any] | None = give
         if give is not None and self.batch:
             given = partial(_all_of, give)

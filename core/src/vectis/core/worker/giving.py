@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vectis.core.catalogue import describe
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vectis.core.catalogue import Catalogue
     from vectis.core.subscription import Subscription
     from vectis.core.worker.job import Job
 
 __all__ = ["giver"]
 
 
-def giver(subscription: Subscription) -> Callable[[Job], Any] | None:
+def giver(subscription: Subscription, catalogue: Catalogue) -> Callable[[Job], Any] | None:
     """Return what makes a handler's argument of a job; None for one that takes the usual pair.
 
     Args:
         subscription: The handler.
+        catalogue: Makes payloads of older versions new.
 
     Raises:
         SubscriptionError: Its class has a type that cannot be read from JSON.
@@ -30,24 +34,27 @@ def giver(subscription: Subscription) -> Callable[[Job], Any] | None:
         return _delivery
     if subscription.event_class is None or subscription.takes == "usual":
         return None
-    return _instance(subscription.event_class)
+    return _instance(subscription.event_class, catalogue)
 
 
 def _delivery(job: Job) -> Any:
     return job.delivery
 
 
-def _instance(cls: type) -> Callable[[Job], Any]:
+def _instance(cls: type, catalogue: Catalogue) -> Callable[[Job], Any]:
     from vectis.core.payloads import reader_of
 
-    read = reader_of(cls)
+    read, own = reader_of(cls), describe(cls).version
 
     def give(job: Job) -> Any:
         received = job.received
         assert received is not None  # whoever calls handlers decoded it
         instances = received.instances
         if cls not in instances:
-            instances[cls] = read(received.payload)
+            payload, version = received.payload, received.version
+            if version is not None and version != own:  # None: the sender did not say
+                payload = catalogue.upcast(payload, version, cls)
+            instances[cls] = read(payload)
         return instances[cls]
 
     return give

@@ -93,7 +93,7 @@ class Handling:
         self._hub = hub
         self._letter_of = letter
         self.callees: dict[str, tuple[Callee, ...]] = {
-            event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
+            event_type: tuple(Callee(made, threads, hub.catalogue) for made in subscriptions)
             for event_type, subscriptions in handlers.items()
         }
         self._group = group
