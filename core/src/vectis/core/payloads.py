@@ -36,15 +36,13 @@ from vectis.core._cloudevents import read_time
 from vectis.core.exceptions import DecodeError, PayloadError, SubscriptionError
 from vectis.core.jsontext import path_step
 from vectis.core.redact import one_line
+from vectis.core.schemas import DECIMAL
 
-__all__ = ["DECIMAL", "reader_of", "structure"]
+__all__ = ["reader_of", "structure"]
 
 T = TypeVar("T")
 
 Read = Callable[[Any], Any]
-
-DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
-"""A decimal number as `str(Decimal)` writes it; also the pattern in JSON Schemas."""
 
 _DECIMAL = re.compile(DECIMAL[:-1])  # without `$`, which would let a newline pass
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
