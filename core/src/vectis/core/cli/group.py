@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "Commands", "Deferred", "module_option", "vectis"]
 
 BUILT_IN = {
+    "catalog": "Show, check and export the event types.",
     "config": "Show every setting and where it came from.",
     "consume": "Call @on_event handlers for what arrives, until a signal.",
     "dlq": "Show, replay and purge dead letters.",

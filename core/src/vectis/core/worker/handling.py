@@ -93,7 +93,7 @@ class Handling:
         self._hub = hub
         self._letter_of = letter
         self.callees: dict[str, tuple[Callee, ...]] = {
-            event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
+            event_type: tuple(Callee(made, threads, hub.catalogue) for made in subscriptions)
             for event_type, subscriptions in handlers.items()
         }
         self._group = group
@@ -186,8 +186,11 @@ class Handling:
             elif job.handler < len(callees):
                 callee = callees[job.handler]
                 if callee.batch:
-                    self.batches.join(job, callee)
-                    return NEVER
+                    misfit = callee.misfit(job)
+                    if misfit is None:
+                        self.batches.join(job, callee)
+                        return NEVER
+                    begun = _failing(misfit)
                 job.since = monotonic()
                 try:
                     await (begun or self._called(job, callee))
