@@ -16,7 +16,7 @@ import click
 
 from vectis.core._config_edit import ConfigEdit
 from vectis.core.cli.screen import Styled, line, note
-from vectis.core.exceptions import PluginError
+from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.plugins import decide, discover, nearest
 from vectis.core.settings import PluginsSettings
 from vectis.core.without import without
@@ -78,8 +78,8 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
 
     Takes NAME out of the allow-list [plugins] enable when it is there, else puts it into [plugins]
     disable. The file keeps its comments and its layout. It is found as the settings are; without
-    one, vectis.toml is made in the working directory. The enabled plugins are loaded to show what
-    will no longer be handled.
+    one, vectis.toml is made in the working directory. The enabled plugins are loaded, and
+    the modules of [consumer] modules imported, to show what will no longer be handled.
 
     Exit code 1 when another plugin or the config needs it, and nothing is changed then; 2 when no
     installed plugin has this name, or the file cannot be changed.
@@ -146,10 +146,18 @@ def _finish(edit: ConfigEdit, name: str, state: str, dry_run: bool) -> None:
 
 
 def _loaded(name: str, edit: ConfigEdit | None) -> tuple[Hub, Plugin]:
-    from vectis.core.cli.application import assemble, quiet
+    from vectis.core.cli.application import assemble, import_modules, quiet
+    from vectis.core.default import use_hub
 
     quiet("vectis.plugins", "vectis.hub")
     hub = (assemble(edit.config) if edit else assemble()).hub
+    before = use_hub(hub)
+    try:
+        import_modules(hub.consumer_settings.modules)
+    except ConfigError as error:
+        note(f"The application's own handlers are not counted: {error}")
+    finally:
+        use_hub(before)
     return hub, next(plugin for plugin in hub.plugins if plugin.name == name)
 
 
