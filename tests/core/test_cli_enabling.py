@@ -356,3 +356,34 @@ def test_enabling_one_that_cannot_be_used_says_so(
     install("acme", requires="vectis-core>=77")
     write('[plugins]\ndisable = ["acme"]\n')
     assert "acme is quarantined nevertheless: it is made for" in run("enable", "acme").stderr
+
+
+def test_enabling_shows_what_comes_with_it(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.config('[plugins]\ndisable = ["acme"]\nrequire = ["acme"]\n')
+    for arguments in (["acme", "--dry-run"], ["acme"]):
+        answer = world.vectis("plugins", "enable", *arguments)
+        assert answer.code == 0
+        assert (
+            "handlers:         acme:record on order.*, acme:write on loyalty.earned" in answer.out
+        )
+
+
+def test_enabling_one_whose_need_is_disabled_names_it(world: World) -> None:
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    world.install("acme", plugin="acme = acme", acme="")
+    world.config('[plugins]\ndisable = ["acme", "near"]\n')
+    answer = world.vectis("plugins", "enable", "near")
+    assert "it needs plugin acme (acme 1.0), which is disabled by vectis.toml:2" in answer.err
+
+
+def test_the_application_s_own_handlers_count_as_others(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.module("shop", "from vectis.core import handles\n@handles('*')\ndef seen(event): ...\n")
+    world.config('[consumer]\nmodules = ["shop"]\n')
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run")
+    assert "no other handler: loyalty.earned\n" in answer.out
+    world.config('[consumer]\nmodules = ["shop", "no_such_module"]\n')
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run")
+    assert answer.code == 0
+    assert "The application's own handlers are not counted: " in answer.err

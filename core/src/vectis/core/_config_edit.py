@@ -104,11 +104,15 @@ class ConfigEdit:
             self._make(change)
         self.changes = tuple(changes)
 
-    def config(self) -> Config:
-        """Return the settings as the edited file makes them; the environment still wins."""
+    def config(self, environ: Mapping[str, str] | None = None) -> Config:
+        """Return the settings as the edited file makes them; the environment still wins.
+
+        Args:
+            environ: Another environment than that which the file was found with.
+        """
         text = self.after.removeprefix(_BOM)
         file = ConfigFile(self.path, self.label, text, self._within, self._tables)
-        return Config(self._tables, self._environ, self.label, file)
+        return Config(self._tables, self._environ if environ is None else environ, self.label, file)
 
     def write(self) -> None:
         """Write the file.

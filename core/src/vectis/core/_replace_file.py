@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def _write(target: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             if target.exists():
-                _take_after(target, file.fileno())
+                _take_after(target, beside)
             os.fsync(file.fileno())
         beside.replace(target)
     except BaseException:
@@ -66,8 +67,9 @@ def _write(target: Path, content: bytes) -> None:
         raise
 
 
-def _take_after(target: Path, number: int) -> None:
+def _take_after(target: Path, beside: Path) -> None:
     had = target.stat()
-    with suppress(PermissionError):  # only root may give a file away
-        os.fchown(number, had.st_uid, had.st_gid)
-    os.fchmod(number, stat.S_IMODE(had.st_mode))
+    if sys.platform != "win32":
+        with suppress(PermissionError):  # only root may give a file away
+            os.chown(beside, had.st_uid, had.st_gid)
+    beside.chmod(stat.S_IMODE(had.st_mode))

@@ -16,14 +16,16 @@ import click
 
 from vectis.core._config_edit import ConfigEdit
 from vectis.core.cli.screen import Styled, line, note
-from vectis.core.exceptions import PluginError
+from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.plugins import decide, discover, nearest
 from vectis.core.settings import PluginsSettings
+from vectis.core.without import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
     from vectis.core.without import Loss
 
@@ -42,7 +44,8 @@ def enable(name: str, dry_run: bool) -> None:
 
     Takes NAME out of [plugins] disable, and puts it into the allow-list [plugins] enable when there
     is one. The file keeps its comments and its layout. It is found as the settings are; without
-    one, vectis.toml is made in the working directory.
+    one, vectis.toml is made in the working directory. The plugin is loaded to show what comes with
+    it, or why it cannot be used.
 
     Exit code 2 when no installed plugin has this name, or the file cannot be changed.
     """
@@ -52,8 +55,19 @@ def enable(name: str, dry_run: bool) -> None:
     plugin = _decided(edit, name)
     if plugin.state == "disabled":
         note(f"{name} stays disabled nevertheless: it is {plugin.reason}, which overrules the file")
-    elif plugin.state == "quarantined":
+        return
+    hub, plugin = _loaded(name, edit)
+    if plugin.state == "quarantined":
         note(f"{name} is quarantined nevertheless: {plugin.reason}")
+    comes = without(hub, plugin)
+    _show(
+        f"What comes with {name}:",
+        [
+            ("handlers", comes.handlers),
+            ("hooks", comes.hooks),
+            ("event types", comes.event_types),
+        ],
+    )
 
 
 @click.command()
@@ -64,8 +78,8 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
 
     Takes NAME out of the allow-list [plugins] enable when it is there, else puts it into [plugins]
     disable. The file keeps its comments and its layout. It is found as the settings are; without
-    one, vectis.toml is made in the working directory. The enabled plugins are loaded to show what
-    will no longer be handled.
+    one, vectis.toml is made in the working directory. The enabled plugins are loaded, and
+    the modules of [consumer] modules imported, to show what will no longer be handled.
 
     Exit code 1 when another plugin or the config needs it, and nothing is changed then; 2 when no
     installed plugin has this name, or the file cannot be changed.
@@ -73,8 +87,11 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
     edit = _edit(name)
     edit.plan(name, enable=False)
     if edit.changes:
-        loss = _loss(name)
-        _show(name, loss)
+        hub, plugin = _loaded(name, None)
+        if plugin.state != "loaded":
+            note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
+        loss = without(hub, plugin)
+        _show_loss(name, loss)
         if loss.needed_by and not force:
             for reason in loss.needed_by:
                 note(f"{name} is not disabled: {reason}")
@@ -128,35 +145,44 @@ def _finish(edit: ConfigEdit, name: str, state: str, dry_run: bool) -> None:
     note("Processes that run already go on as they are until they are started again")
 
 
-def _loss(name: str) -> Loss:
-    from vectis.core.cli.application import assemble, quiet
-    from vectis.core.without import without
+def _loaded(name: str, edit: ConfigEdit | None) -> tuple[Hub, Plugin]:
+    from vectis.core.cli.application import assemble, import_modules, quiet
+    from vectis.core.default import use_hub
 
     quiet("vectis.plugins", "vectis.hub")
-    hub = assemble().hub
-    plugin = next(plugin for plugin in hub.plugins if plugin.name == name)
-    if plugin.state != "loaded":
-        note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
-    return without(hub, plugin)
+    hub = (assemble(edit.config) if edit else assemble()).hub
+    before = use_hub(hub)
+    try:
+        import_modules(hub.consumer_settings.modules)
+    except ConfigError as error:
+        note(f"The application's own handlers are not counted: {error}")
+    finally:
+        use_hub(before)
+    return hub, next(plugin for plugin in hub.plugins if plugin.name == name)
 
 
-def _show(name: str, loss: Loss) -> None:
-    rows = [
-        ("handlers", loss.handlers),
-        ("no other handler", loss.unhandled),
-        ("hooks", loss.hooks),
-        ("event types", loss.event_types),
-        ("no longer read", loss.topics),
-        ("without a topic", loss.stranded),
-        ("carries", loss.carries),
-    ]
-    if not any(found for _, found in rows):
-        return
-    line(Styled(f"What goes with {name}:", "key"))
-    for title, found in rows:
-        if found:
-            line(", ".join(found), indent=2, lead=f"{title}: ".ljust(18))
+def _show_loss(name: str, loss: Loss) -> None:
+    _show(
+        f"What goes with {name}:",
+        [
+            ("handlers", loss.handlers),
+            ("no other handler", loss.unhandled),
+            ("hooks", loss.hooks),
+            ("event types", loss.event_types),
+            ("no longer read", loss.topics),
+            ("without a topic", loss.stranded),
+            ("carries", loss.carries),
+        ],
+    )
     if loss.stranded:
         line(
             "no worker starts until [topics] or @on_event names their topics", indent=2, lead="-> "
         )
+
+
+def _show(title: str, rows: list[tuple[str, tuple[str, ...]]]) -> None:
+    told = [(what, found) for what, found in rows if found]
+    if told:
+        line(Styled(title, "key"))
+    for what, found in told:
+        line(", ".join(found), indent=2, lead=f"{what}: ".ljust(18))
