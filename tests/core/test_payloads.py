@@ -96,6 +96,7 @@ def test_what_is_missing_has_its_default_and_unknown_keys_are_ignored() -> None:
         ("pair", [1], "must be an array of exactly 2, not this array"),
         ("table", [], "must be an object, not an array"),
         ("tree", "a", "must be an object, not a string"),
+        ("either", {}, "must be of one of its types, not an object"),
     ],
 )
 def test_what_does_not_fit_is_named(key: str, value: Any, complaint: str) -> None:
@@ -131,6 +132,66 @@ def test_the_path_leads_inside(payload: dict[str, Any], path: str) -> None:
 def test_a_payload_that_is_no_object_is_refused_whole(payload: Any) -> None:
     with pytest.raises(PayloadError, match=r"^payload must be an object, not"):
         structure(payload, Everything)
+
+
+@attrs.frozen
+class Card:
+    kind: Literal["card"]
+    number: str
+
+
+@attrs.frozen
+class Cash:
+    kind: Literal["cash"]
+    given: Decimal
+
+
+@attrs.frozen
+class Payment:
+    by: Card | Cash | None
+    amounts: list[int] | dict[str, int] = attrs.Factory(list)
+
+
+def test_classes_of_a_union_are_told_apart_by_their_literals() -> None:
+    by = {"kind": "cash", "given": "5", "number": "7"}
+    assert structure({"by": by}, Payment).by == Cash("cash", Decimal(5))
+    assert structure({"by": None, "amounts": {"a": 1}}, Payment) == Payment(None, {"a": 1})
+    with pytest.raises(PayloadError, match=r"payload.by.given must be a string with a decimal"):
+        structure({"by": {**by, "given": 5}}, Payment)
+    with pytest.raises(PayloadError, match=r"payload.by must be of one of its types"):
+        structure({"by": {**by, "kind": "cheque"}}, Payment)
+
+
+@attrs.frozen
+class Plus:
+    of: Plus | Minus | int
+
+
+@attrs.frozen
+class Minus:
+    of: Plus | Minus | int
+
+
+def test_a_payload_with_endless_ways_to_be_read_is_given_up() -> None:
+    payload: Any = "nothing"
+    for _ in range(60):
+        payload = {"of": payload}
+    with pytest.raises(PayloadError, match="too many ways to read it; a Literal field"):
+        structure(payload, Plus)
+    for _ in range(3):
+        many = [{"of": {"of": 1}}] * 20_000
+        assert len(structure({"all": many}, attrs.make_class("Many", {"all": MANY})).all) == 20_000
+
+
+MANY: Any = attrs.field(type=list[Plus | Minus])
+
+
+def test_a_payload_nested_deeper_than_python_goes_is_refused() -> None:
+    payload: Any = {"name": "a"}
+    for _ in range(5_000):
+        payload = {"name": "a", "children": [payload]}
+    with pytest.raises(PayloadError, match="recursion"):
+        structure(payload, Tree)
 
 
 def test_a_validator_of_the_class_has_its_say_with_the_path() -> None:

@@ -91,10 +91,28 @@ def test_a_consuming_handler_is_given_what_it_asks_for(
 def test_annotations_of_a_closure_are_resolved() -> None:
     here = OrderCreated
 
-    async def handle(event: here) -> type:  # type: ignore[valid-type]
-        return here
+    async def handle(event: here) -> Any:  # type: ignore[valid-type]
+        return here, later
 
-    assert subscription("service", "order.created", handle).event_class is OrderCreated
+    made = subscription("service", "order.created", handle)
+    later = made.event_class
+    assert later is OrderCreated
+
+
+def test_a_class_inside_a_function_is_resolved_when_the_mark_names_it() -> None:
+    @event_type("order.split")
+    @attrs.frozen
+    class Here:
+        order_id: str
+
+    async def one(event: Here) -> None: ...
+    async def many(events: list[Here]) -> None: ...
+
+    with pytest.raises(SubscriptionError, match="let the mark name it"):
+        subscription("service", "order.split", one)
+    assert subscription("service", Here, one).takes == "class"
+    assert subscription("service", Here, many, batch=3).takes == "class"
+    assert subscription("process", Here, one).takes == "class"
 
 
 async def several(events: list[OrderCreated]) -> None: ...
@@ -203,6 +221,24 @@ def test_the_class_says_the_topic_when_nobody_else_does(named: str | type) -> No
     assert (source.topic, source.origin) == (TOPIC, "OrderCreated of app:typed")
     said = Hub({"topics": {"elsewhere": ["order.created"]}}, discover=False)
     assert [s.topic for s in topics_of_handler(said, said.on_event(named, typed))] == ["elsewhere"]
+
+
+@event_type("order.paid", topic=TOPIC)
+@attrs.frozen
+class Unreadable:
+    of: object
+
+
+async def of_unreadable(event: Unreadable) -> None: ...
+
+
+@pytest.mark.parametrize("scope", ["process", "service"])
+def test_a_class_that_cannot_be_read_is_refused_before_there_is_an_event(scope: str) -> None:
+    hub = Hub({}, plugins={"bus": Bus()}, discover=False)
+    subscribe: Any = hub.subscribe if scope == "process" else hub.on_event
+    with pytest.raises(SubscriptionError, match=r"cannot be read as .*Unreadable"):
+        subscribe("order.paid", of_unreadable)
+    assert hub.subscriptions == ()
 
 
 # ---------------------------------------------------------------- on the bus, as it runs

@@ -22,7 +22,7 @@ import attrs
 from vectis.core.exceptions import EncodeError, SubscriptionError
 from vectis.core.jsontext import plain
 
-__all__ = ["DECIMAL", "DIALECT", "Schema", "Schemas", "schema_of"]
+__all__ = ["DECIMAL", "DIALECT", "Schema", "Schemas", "needed_fields", "schema_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -179,6 +179,11 @@ class Schemas:
         if self._draft_07:
             return {"type": "array", "items": items, "additionalItems": False, **count}
         return {"type": "array", "prefixItems": items, "items": False, **count}
+
+
+def needed_fields(cls: type) -> frozenset[str]:
+    """Return the fields of an attrs class or dataclass that must be there."""
+    return frozenset(name for name, _, needed in _fields(cls) if needed)
 
 
 _UNKNOWN = object()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import attrs
@@ -52,6 +53,10 @@ class _Unresolved:
     text: str
     reason: str
 
+    def means(self, cls: type) -> bool:
+        """Tell whether it can only be this class, or a list of it."""
+        return self.text.rstrip("]").rpartition("[")[2].rpartition(".")[2] == cls.__name__
+
 
 def taken(
     handler: Handler,
@@ -85,6 +90,8 @@ def taken(
     first, alone = positional[0], _takes(signature, 1)
     where = f"handler {handler_name(handler)}{signature}"
     wanted = _annotated(first, handler)
+    if isinstance(wanted, _Unresolved) and event_class is not None and wanted.means(event_class):
+        wanted = list[event_class] if many else event_class  # type: ignore[valid-type]
     if many and alone:
         wanted = _item_of(wanted, where)
     if wanted is Delivery:
@@ -104,7 +111,8 @@ def taken(
     if isinstance(wanted, _Unresolved) and wanted.text.rpartition(".")[2] not in _USUAL_NAMES:
         raise SubscriptionError(
             f"{where}: {wanted.text!r} cannot be resolved ({wanted.reason}), and it decides what "
-            "the handler is given: import it at run time, not below TYPE_CHECKING"
+            "the handler is given: import it at run time, not below TYPE_CHECKING; of a class "
+            "inside a function, let the mark name it, as in @on_event(OrderCreated)"
         )
     if scope == "process":
         return usual
@@ -194,8 +202,14 @@ def _names_of(handler: Any) -> dict[str, Any]:
     if not inspect.isroutine(function):
         function = type(function).__call__
     function = getattr(function, "__func__", function)
-    closed = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
-    return {**getattr(function, "__globals__", {}), **closed}
+    names = dict(getattr(function, "__globals__", {}))
+    if inspect.isfunction(function):
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            with suppress(ValueError):  # an empty one: it is assigned to further down
+                names[name] = cell.cell_contents
+    return names
 
 
 def _item_of(wanted: Any, where: str) -> Any:
