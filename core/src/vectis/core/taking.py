@@ -1,5 +1,4 @@
-"""What a handler takes: the usual arguments, an event class, or the delivery. Read once, from its
-signature, when it is subscribed.
+"""What a handler takes, read once from its signature: the usual, an event class, or the delivery.
 
 The usual is the event on the bus, event type and payload in the worker. How a payload becomes an
 instance is `vectis.core.payloads`'s, and which version of it the catalogue's.
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from vectis.core.subscription import Handler, Subscription, Takes
     from vectis.core.transport import Scope
 
-__all__ = ["Taken", "taken", "with_event"]
+__all__ = ["Taken", "is_async", "taken", "with_event"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _LISTS = (
@@ -101,9 +100,11 @@ def taken(
         _check_alone(where, alone)
         _check_type(where, known, pattern)
         return Taken("class", wanted)
-    pair = scope == "service" and _takes(signature, 2)
-    if pair or not alone:
+    if scope == "service" and _takes(signature, 2):
+        _check_payload(where, positional[1:2], handler)
         return usual
+    if not alone:
+        return usual  # which it cannot take either: whoever asked says so
     if isinstance(wanted, type) and attrs.has(wanted):
         raise SubscriptionError(
             f"{where}: {wanted.__qualname__} is no event class: add @event_type(...) above it"
@@ -227,6 +228,15 @@ def _check_alone(where: str, alone: bool) -> None:
         raise SubscriptionError(
             f"{where}: what takes an event class or the delivery is given nothing else; "
             "`vectis.core.events.current_event()` has the event's id and source"
+        )
+
+
+def _check_payload(where: str, second: list[inspect.Parameter], handler: Handler) -> None:
+    wanted = _annotated(second[0], handler) if second else None
+    if isinstance(wanted, type) and described(wanted) is not None:
+        raise SubscriptionError(
+            f"{where}: beside the event type a handler is given the payload as JSON values: write "
+            f"it as (event: {wanted.__qualname__}) for an instance"
         )
 
 
