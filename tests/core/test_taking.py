@@ -144,7 +144,10 @@ async def of_two(event: OrderCreated, delivery: Delivery) -> None: ...
             unannotated,
             r"does not say what else it takes. Write it as `async def unannotated\(event_ty",
         ),
-        (of_a_dict, r"as `async def of_a_dict\(event: OrderCreated\)` with a class"),
+        (
+            of_a_dict,
+            r"`async def of_a_dict\(event: OrderCreated\)` or `async def of_a_dict\(delivery: ",
+        ),
         (of_no_event, r"NoEvent is no event class: add @event_type"),
         (of_another_type, r"OrderCancelled is the class of 'order.cancelled', and .*'order.creat"),
         (of_what_is_hidden, r"'Hidden' cannot be resolved .* not below TYPE_CHECKING"),

@@ -264,5 +264,5 @@ def _not_understood(where: str, name: str, many: bool) -> str:
     pair, typed, raw = (f"`async def {name}({form})`" for form in forms)
     return (
         f"{where} cannot be called with ({forms[0]}), and does not say what else it takes. Write "
-        f"it as {pair}, as {typed} with a class that @event_type describes, or as {raw}"
+        f"it as {pair}, {typed} or {raw}"
     )
