@@ -10,9 +10,11 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.core.worker_world import TOPIC, Shop
+from tests.core.worker_world import LETTERS, TOPIC, Shop
 from vectis.core import Catalogue, Hub, event_type, hookimpl, upcasts
 from vectis.core.exceptions import PayloadError, VectisError
+from vectis.core.letters.choice import Choice
+from vectis.core.letters.replay import Replay
 from vectis.core.message import Message
 
 
@@ -235,3 +237,25 @@ def test_the_version_on_the_wire_chooses_and_a_newer_one_is_set_aside() -> None:
     assert pairs[0] == {"order_id": "1", "total": 1.5}
     (error,) = errors
     assert error.startswith(b"PayloadError: order.created came in version 4, and the newest known")
+
+
+def test_a_letter_of_a_version_that_nobody_knew_comes_home_after_the_upgrade() -> None:
+    seen: list[Order] = []
+
+    async def typed(event: Order) -> None:
+        seen.append(event)
+
+    async def main() -> None:
+        shop = Shop()
+        shop.hub.catalogue.register(Order)
+        shop.on("order.created", typed)
+        await shop.put(in_version(2, b'{"order_id":"2","total":"1.5"}'))
+        await shop.work(shop.finished(1))
+        assert seen == []
+        assert b"from_version=2" in dict((await shop.letters())[0].headers)["vectis_dlq_error"]
+        shop.hub.catalogue.register(in_euros)
+        report = await Replay(shop.hub, "shop", [LETTERS], Choice()).run()
+        assert report.clean
+
+    asyncio.run(main())
+    assert seen == [Order("2", Decimal("1.5"), "EUR")]

@@ -133,6 +133,7 @@ async def of_a_dict(payload: dict[str, Any]) -> None: ...
 async def of_no_event(event: NoEvent) -> None: ...
 async def of_another_type(event: OrderCancelled) -> None: ...
 async def of_what_is_hidden(event: Hidden) -> None: ...
+async def of_a_typed_pair(event_type: str, payload: OrderCreated) -> None: ...
 async def of_two(event: OrderCreated, delivery: Delivery) -> None: ...
 
 
@@ -143,11 +144,15 @@ async def of_two(event: OrderCreated, delivery: Delivery) -> None: ...
             unannotated,
             r"does not say what else it takes. Write it as `async def unannotated\(event_ty",
         ),
-        (of_a_dict, r"as `async def of_a_dict\(event: OrderCreated\)` with a class"),
+        (
+            of_a_dict,
+            r"`async def of_a_dict\(event: OrderCreated\)` or `async def of_a_dict\(delivery: ",
+        ),
         (of_no_event, r"NoEvent is no event class: add @event_type"),
         (of_another_type, r"OrderCancelled is the class of 'order.cancelled', and .*'order.creat"),
         (of_what_is_hidden, r"'Hidden' cannot be resolved .* not below TYPE_CHECKING"),
         (of_two, r"is given nothing else"),
+        (of_a_typed_pair, r"write it as \(event: OrderCreated\) for an instance"),
     ],
 )
 def test_a_signature_that_nobody_understands_is_refused_with_the_way_out(

@@ -1,5 +1,4 @@
-"""What a handler takes: the usual arguments, an event class, or the delivery. Read once, from its
-signature, when it is subscribed.
+"""What a handler takes, read once from its signature: the usual, an event class, or the delivery.
 
 The usual is the event on the bus, event type and payload in the worker. How a payload becomes an
 instance is `vectis.core.payloads`'s, and which version of it the catalogue's.
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from vectis.core.subscription import Handler, Subscription, Takes
     from vectis.core.transport import Scope
 
-__all__ = ["Taken", "taken", "with_event"]
+__all__ = ["Taken", "is_async", "taken", "with_event"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _LISTS = (
@@ -101,9 +100,11 @@ def taken(
         _check_alone(where, alone)
         _check_type(where, known, pattern)
         return Taken("class", wanted)
-    pair = scope == "service" and _takes(signature, 2)
-    if pair or not alone:
+    if scope == "service" and _takes(signature, 2):
+        _check_payload(where, positional[1:2], handler)
         return usual
+    if not alone:
+        return usual  # which it cannot take either: whoever asked says so
     if isinstance(wanted, type) and attrs.has(wanted):
         raise SubscriptionError(
             f"{where}: {wanted.__qualname__} is no event class: add @event_type(...) above it"
@@ -230,6 +231,15 @@ def _check_alone(where: str, alone: bool) -> None:
         )
 
 
+def _check_payload(where: str, second: list[inspect.Parameter], handler: Handler) -> None:
+    wanted = _annotated(second[0], handler) if second else None
+    if isinstance(wanted, type) and described(wanted) is not None:
+        raise SubscriptionError(
+            f"{where}: beside the event type a handler is given the payload as JSON values: write "
+            f"it as (event: {wanted.__qualname__}) for an instance"
+        )
+
+
 def _check_type(where: str, known: EventType, pattern: str) -> None:
     if known.name != pattern:
         raise SubscriptionError(
@@ -254,5 +264,5 @@ def _not_understood(where: str, name: str, many: bool) -> str:
     pair, typed, raw = (f"`async def {name}({form})`" for form in forms)
     return (
         f"{where} cannot be called with ({forms[0]}), and does not say what else it takes. Write "
-        f"it as {pair}, as {typed} with a class that @event_type describes, or as {raw}"
+        f"it as {pair}, {typed} or {raw}"
     )

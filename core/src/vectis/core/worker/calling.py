@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
@@ -18,13 +19,14 @@ from vectis.core.taking import is_async
 from vectis.core.worker.giving import giver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from vectis.core.catalogue import Catalogue
     from vectis.core.subscription import Handler, Subscription
     from vectis.core.worker.job import Job
 
-__all__ = ["Call", "Callee", "caller"]
+__all__ = ["Call", "Callee", "callees_of", "caller"]
 
 Call = Callable[[str, Any], Coroutine[Any, Any, Any]]
 
@@ -36,6 +38,7 @@ class Callee:
         subscription: The handler.
         threads: Where a plain one runs.
         catalogue: Knows the versions of its event class.
+        shared: Whether another handler of the event takes the same class.
 
     Attributes:
         call: Awaits it, given the event type and the payload, of a batch handler the payloads.
@@ -58,10 +61,18 @@ class Callee:
         "subscription",
     )
 
-    def __init__(self, subscription: Subscription, threads: Executor, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        threads: Executor,
+        catalogue: Catalogue,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.subscription = subscription
         self.batch = subscription.batch
-        self.give = give = giver(subscription, catalogue)
+        kept = shared or self.batch is not None
+        self.give = give = giver(subscription, catalogue, kept=kept)
         given: Callable[[Any], Any] | None = give
         if give is not None and self.batch:
             given = partial(_all_of, give)
@@ -83,6 +94,22 @@ class Callee:
         except PayloadError as error:
             return error
         return None
+
+
+def callees_of(
+    subscriptions: Sequence[Subscription], threads: Executor, catalogue: Catalogue
+) -> tuple[Callee, ...]:
+    """Return the callees of an event type's handlers.
+
+    Args:
+        subscriptions: The handlers, in their order.
+        threads: Where plain ones run.
+        catalogue: Knows the versions of their event classes.
+    """
+    classes = Counter(s.event_class for s in subscriptions if s.takes == "class")
+    return tuple(
+        Callee(s, threads, catalogue, shared=classes[s.event_class] > 1) for s in subscriptions
+    )
 
 
 def _all_of(give: Callable[[Job], Any], batch: Any) -> list[Any]:
