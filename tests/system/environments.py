@@ -27,7 +27,7 @@ FOLDERS = {
 def ended(
     *command: str | Path, cwd: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with these variables, and without what this test run left in the environment."""
+    """Run a command with these variables and nothing that this test run left in the environment."""
     env = {
         name: value
         for name, value in os.environ.items()
