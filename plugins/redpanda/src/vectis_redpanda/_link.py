@@ -178,19 +178,25 @@ class Link:
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
     """Close a producer that has nothing to send any more; one that hangs is dropped."""
-    try:
-        async with asyncio.timeout(_LAST_WORD):
-            await producer.stop()
-    except (TimeoutError, errors.KafkaError, OSError):
-        await drop_producer(producer)
+    await _stop(producer.stop, lambda: drop_producer(producer))
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and close a consumer; one that hangs is dropped."""
+    await _stop(consumer.stop, lambda: drop_consumer(consumer))
+
+
+async def _stop(
+    stop: Callable[[], Awaitable[object]], drop: Callable[[], Awaitable[object]]
+) -> None:
     try:
         async with asyncio.timeout(_LAST_WORD):
-            await consumer.stop()
-    except (TimeoutError, errors.KafkaError, OSError, asyncio.CancelledError) as error:
-        await drop_consumer(consumer)
-        if isinstance(error, asyncio.CancelledError):
+            await stop()
+    except (TimeoutError, errors.KafkaError, OSError):
+        await drop()
+    except asyncio.CancelledError:
+        await drop()
+        # A consumer that was about to try again lets the end of its own tasks through.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
             raise

@@ -23,14 +23,16 @@ from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpubli
 from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused, stop_producer
 from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
+from vectis_redpanda._topics import largest_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from aiokafka import AIOKafkaProducer
 
     from vectis.core.message import Message, Receipt
     from vectis_redpanda._link import Link
+    from vectis_redpanda._queues import Waiting
 
 __all__ = ["Producer"]
 
@@ -61,7 +63,7 @@ class Producer:
         self._news = asyncio.Event()
         self._session: Session | None = None
         self._sessions: set[Session] = set()  # that one, and those with something under way
-        self._ending: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
         self._trouble: TransportError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
@@ -127,7 +129,7 @@ class Producer:
             # Here also when the event loop ends and nobody has closed anything.
             if self._timer is not None:
                 self._timer.cancel()
-            for task in (*self._seeking.values(), *self._ending):
+            for task in (*self._seeking.values(), *self._aside):
                 task.cancel()
             for session in self._sessions:
                 closed = drop_producer if session.flights else stop_producer
@@ -245,6 +247,8 @@ class Producer:
             size = sum(one.message.size for one in taken)
             queue.limit = max(1, min(queue.limit or size, size) // 2)
             queue.put_back(taken)
+        elif isinstance(error, TOO_LARGE):
+            self._have_done(self._tell_too_large(taken[0], error))
         else:
             for message, answer, _ in taken:
                 if not answer.done():
@@ -256,9 +260,26 @@ class Producer:
             await closed(session.producer)
             self._sessions.discard(session)
 
-        task = self._loop.create_task(end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._have_done(end())
+
+    async def _tell_too_large(self, one: Waiting, error: BaseException) -> None:
+        """Tell somebody that their message is too large, and for what."""
+        message, answer, since = one
+        largest = None
+        try:
+            async with asyncio.timeout_at(since + self._patience):
+                largest = await largest_message(self._link, message.topic)
+        except (TimeoutError, TransportError):
+            pass  # this user may not ask, for instance
+        finally:
+            if not answer.done():
+                answer.set_exception(unpublished(error, message.topic, message.size, largest))
+
+    def _have_done(self, job: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the sending; it ends with this producer at the latest."""
+        task = self._loop.create_task(job)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     # ------------------------------------------------------------ topics
 
