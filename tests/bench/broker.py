@@ -6,6 +6,7 @@ The broker is Apache Kafka, started here, unless VECTIS_TEST_BOOTSTRAP_SERVERS n
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ def broker_figures(rounds: int, folder: Path) -> list[Figure]:
     from tests.bench.kafka.publishing import publishing_figures
     from tests.bench.kafka.records import fill, new_topic
 
+    # A group that was never there has no coordinator in its first second.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     figures: list[Figure] = []
     try:
         with _servers(folder) as servers:

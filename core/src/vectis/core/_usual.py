@@ -103,8 +103,16 @@ class Usual(Received):
         self.payload = parts[1]
         self.parts = parts
 
+    @property
+    def version(self) -> int | None:
+        """The version of the event type, when the sender named it."""
+        return self.parts[4].version
+
     def __getattr__(self, name: str) -> Any:
         # Python comes here only for a slot that is still empty (or a name that does not exist).
+        if name == "instances":
+            self.instances = {}
+            return self.instances
         _, _, layout, headers, stated, time = self.parts
         if name == "event":
             said = {attribute: headers[place][1].decode() for attribute, place in layout.own}

@@ -23,7 +23,7 @@ from vectis.core.exceptions import DecodeError, Reject, RetryLater
 from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
-from vectis.core.worker.calling import Callee
+from vectis.core.worker.calling import Callee, callees_of
 from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
 from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
@@ -93,7 +93,7 @@ class Handling:
         self._hub = hub
         self._letter_of = letter
         self.callees: dict[str, tuple[Callee, ...]] = {
-            event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
+            event_type: callees_of(subscriptions, threads, hub.catalogue)
             for event_type, subscriptions in handlers.items()
         }
         self._group = group
@@ -186,8 +186,11 @@ class Handling:
             elif job.handler < len(callees):
                 callee = callees[job.handler]
                 if callee.batch:
-                    self.batches.join(job, callee)
-                    return NEVER
+                    misfit = callee.misfit(job)
+                    if misfit is None:
+                        self.batches.join(job, callee)
+                        return NEVER
+                    begun = _failing(misfit)
                 job.since = monotonic()
                 try:
                     await (begun or self._called(job, callee))
