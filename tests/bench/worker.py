@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from decimal import Decimal
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import orjson
 
 from tests.bench.figures import Figure, of_rounds
-from vectis.core import Hub
+from vectis.core import Hub, event_type
 from vectis.core.testing import MemoryTransport
 from vectis.core.worker import Worker
 
@@ -29,6 +31,15 @@ _SIZES = (500, 1000)  # of them at once
 
 _RAW = "fetch, read the JSON, await the handler, commit each batch"
 _WORKER = "worker, order per key, the handler does nothing"
+_TYPED = "worker, the handler takes a class of three fields and does nothing"
+
+
+@event_type("order.created")
+@attrs.frozen
+class _Order:
+    order_id: int
+    grand_total: Decimal
+    customer: str
 
 
 async def worker_figures(rounds: int) -> list[Figure]:
@@ -51,11 +62,12 @@ async def worker_figures(rounds: int) -> list[Figure]:
         transport = await _filled()
         await measure(_RAW, _raw, transport)
         await measure(_WORKER, _work, transport, 100, 0)
+        await measure(_TYPED, _work_typed, transport)
         for size in _SIZES:
             await measure(_alone(size), _sleep, size)
             await measure(_waiting(size), _work, transport, size, _PAUSE)
 
-    yardsticks = {_RAW: None, _WORKER: _RAW}
+    yardsticks = {_RAW: None, _WORKER: _RAW, _TYPED: _WORKER}
     for size in _SIZES:
         yardsticks |= {_alone(size): None, _waiting(size): _alone(size)}
     costs = [
@@ -129,6 +141,22 @@ async def _work(transport: MemoryTransport, size: int, pause: float) -> None:
         await at_once(event_type, payload)
 
     hub.on_event("order.created", waits if pause else at_once, topic=_TOPIC)
+    worker = Worker(hub)
+    await worker.run()
+
+
+async def _work_typed(transport: MemoryTransport) -> None:
+    settings = {"group": "typed", "concurrency": 100, "max_in_flight": 10 * _KEYS}
+    hub = Hub({"consumer": settings}, plugins={"memory": transport}, discover=False)
+    left = _MESSAGES
+
+    async def at_once(event: _Order) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            worker.stop()
+
+    hub.on_event("order.created", at_once, topic=_TOPIC)
     worker = Worker(hub)
     await worker.run()
 

@@ -21,7 +21,13 @@ class Install(Protocol):
     """Installs a distribution with one module and one entry point."""
 
     def __call__(
-        self, name: str, source: str | None = "", *, entry: str = "", distribution: str = ""
+        self,
+        name: str,
+        source: str | None = "",
+        *,
+        entry: str = "",
+        distribution: str = "",
+        requires: str = "",
     ) -> Path: ...
 
 
@@ -36,7 +42,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(str(site))
     before = set(sys.modules)
 
-    def put(name: str, source: str | None = "", *, entry: str = "", distribution: str = "") -> Path:
+    def put(
+        name: str,
+        source: str | None = "",
+        *,
+        entry: str = "",
+        distribution: str = "",
+        requires: str = "",
+    ) -> Path:
         module = name.replace("-", "_")
         distribution = distribution or name
         if source is not None:
@@ -44,7 +57,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", encoding="utf-8"
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
+            + f"Requires-Dist: attrs>=23.2\nRequires-Dist: {requires}\n" * bool(requires),
+            encoding="utf-8",
         )
         (info / "entry_points.txt").write_text(
             f"[vectis.plugins]\n{name} = {entry or module}\n", encoding="utf-8"

@@ -222,3 +222,16 @@ def test_a_plugin_that_does_nothing_is_a_warning_with_the_hooks_that_lack_the_ma
     assert "without @hookimpl, so never called: vectis_after_emit" in message
     [(message, status)] = statuses(world, "plugin idle").items()
     assert (status, "no hooks and no handlers" in message) == ("warn", True)
+
+
+def test_safe_mode_is_something_to_look_at(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise SystemExit('imported')")
+    answer = world.vectis("doctor", VECTIS_SAFE_MODE="1")
+    assert answer.code == 0
+    assert "safe mode: VECTIS_SAFE_MODE is set: only the default plugins are loaded" in answer.out
+    assert "those of vectis-bus, vectis-redpanda" in answer.out
+    assert "disabled by VECTIS_SAFE_MODE: default plugins only; it was not imported" in answer.out
+    listing = world.vectis("plugins", VECTIS_SAFE_MODE="1")
+    assert "Safe mode: VECTIS_SAFE_MODE is set" in listing.err
+    rows = world.vectis("plugins", "--json").json
+    assert {row["name"] for row in rows if row["default"]} == {"bus", "redpanda"}

@@ -77,7 +77,7 @@ def test_json_has_the_same_keys_for_every_plugin(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme=AUDIT)
     listed = world.vectis("plugins", "--json").json
     assert {tuple(row) for row in listed} == {
-        ("distribution", "entry_point", "name", "reason", "state", "version")
+        ("default", "distribution", "entry_point", "name", "reason", "state", "version")
     }
     loaded = {row["name"]: row for row in world.vectis("plugins", "--load", "--json").json}
     assert loaded["acme"]["state"] == "loaded"
@@ -152,7 +152,7 @@ import sys
 from vectis.core.cli import main
 
 main(["plugins"])
-heavy = {"asyncio", "cattrs", "pluggy", "rich", "vectis_bus"} & set(sys.modules)
+heavy = {"asyncio", "cattrs", "packaging", "pluggy", "rich", "vectis_bus"} & set(sys.modules)
 if heavy:
     raise SystemExit(f"imported: {heavy}")
 """
@@ -161,3 +161,14 @@ if heavy:
 def test_the_piped_listing_imports_only_what_it_needs(world: World) -> None:
     answer = world.python("-c", LOOK)
     assert (answer.code, answer.err) == (0, "")
+
+
+def test_load_shows_what_a_plugin_needs_and_who_lacks_it(world: World) -> None:
+    source = "vectis_requires = ('bus',)\nvectis_after = ('trace',)\n"
+    world.install("acme", plugin="acme = acme", acme=source)
+    world.install("lone", plugin="lone = lone", lone="vectis_requires = ('acne',)\n")
+    answer = world.vectis("plugins", "--load")
+    assert "follows:  bus, trace if it is there" in answer.out
+    assert "quarantined: it needs plugin 'acne', which is not installed; did you mean" in answer.out
+    rows = {row["name"]: row for row in world.vectis("plugins", "--load", "--json").json}
+    assert (rows["acme"]["requires"], rows["acme"]["after"]) == (["bus"], ["trace"])

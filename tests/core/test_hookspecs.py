@@ -11,9 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.version import Version
 
 from vectis.core import Event, Hub, hookimpl, hookspecs
 from vectis.core.exceptions import EventCancelled, HookError, PluginError, Reject
+from vectis.core.fitting import core_version
+from vectis.core.hookhistory import history
 from vectis.core.message import Message, Receipt
 from vectis.core.testing import MemoryTransport
 from vectis.core.transport import Carrier
@@ -94,6 +97,25 @@ def test_every_section_says_which_kind_of_hook_it_is(hook: str) -> None:
     assert after_signature.startswith(f"{kind}\n")
     if hook in hookspecs.LIFECYCLE:
         assert (getattr(hookspecs, hook).__doc__ or "").startswith(kind)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_says_which_version_added_it_and_so_does_its_section(hook: str) -> None:
+    spec = getattr(hookspecs, hook)
+    said = history(spec)
+    notes = [f"Added in {said.added}."]
+    notes += [f"`{name}` added in {version}." for name, version in said.arguments.items()]
+    notes += [
+        f"`{old.argument or hook}` deprecated since {old.since}: use {old.instead}."
+        for old in said.deprecations
+    ]
+    assert section(hook).rstrip().rpartition("\n\n")[2].split("\n") == notes
+    offered = inspect.signature(spec).parameters
+    assert {*said.arguments, *(old.argument for old in said.deprecations if old.argument)} <= {
+        *offered
+    }
+    versions = [said.added, *said.arguments.values(), *(old.since for old in said.deprecations)]
+    assert all(Version(version) <= Version(core_version()) for version in versions)
 
 
 def test_no_section_is_about_a_hook_that_does_not_exist() -> None:

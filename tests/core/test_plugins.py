@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vectis.core import Hub
+from vectis.core import Hub, safemode
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.plugins import Plugin, discover
+from vectis.core.safemode import default_distributions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.core.conftest import Install
 
 
@@ -146,3 +149,44 @@ def test_safe_mode_leaves_the_default_plugins_only(
         "redpanda",
     }
     assert plugins["acme-audit"].reason == "disabled by VECTIS_SAFE_MODE: default plugins only"
+
+
+def test_the_name_of_a_default_plugin_is_no_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECTIS_SAFE_MODE", "1")
+    (plugin,) = Hub({}, plugins={"bus": object()}, discover=False).plugins
+    assert plugin.state == "disabled"
+
+
+def test_the_config_counts_in_safe_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECTIS_SAFE_MODE", "1")
+    hub = Hub({"plugins": {"disable": ["redpanda"]}})
+    assert [plugin.name for plugin in hub.plugins if plugin.state == "loaded"] == ["bus"]
+
+
+def test_safe_mode_is_said_once_with_what_is_left_out(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("acme-audit")
+    monkeypatch.setenv("VECTIS_SAFE_MODE", "1")
+    Hub({})
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("VECTIS_SAFE_MODE is set, so only the default plugins are loaded")
+    assert "acme-audit" in said
+    assert "bus" not in said.partition("not loaded")[2]
+
+
+def test_the_default_plugins_are_those_that_the_metadistribution_requires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = default_distributions()
+    assert real == {"vectis-core", "vectis-bus", "vectis-redpanda"}
+    info = tmp_path / "vectis_hub-9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Name: vectis-hub\nVersion: 9\nRequires-Dist: vectis-core==9\n"
+        "Requires-Dist: Acme_Bus>=1\nRequires-Dist: acme-extra; extra == 'more'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert default_distributions() == {"vectis-core", "acme-bus"}
+    monkeypatch.setattr(safemode, "installed", lambda name: None)
+    assert default_distributions() == real - {"vectis-core"}

@@ -37,7 +37,7 @@ def hub_with(**plugins: Any) -> Hub:
 
 def test_when_one_plugin_cannot_start_those_that_had_started_are_shut_down() -> None:
     log: list[str] = []
-    hub = hub_with(broken=Opens(log, "broken", fails=True), database=Opens(log, "database"))
+    hub = hub_with(database=Opens(log, "database"), broken=Opens(log, "broken", fails=True))
 
     async def main() -> None:
         for _ in range(2):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.worker_world import LETTERS, Shop, eventually
-from vectis.core import hookimpl
+from vectis.core import Catalogue, hookimpl
 from vectis.core.events import Event, current_event, current_events
 from vectis.core.events.consumer import on_event
 from vectis.core.exceptions import BatchFailed, Reject, RetryLater, SubscriptionError
@@ -263,6 +263,7 @@ def test_every_job_that_joins_is_in_one_batch_and_none_waits_without_a_turn(
     callee = Callee(
         subscription("service", "a", lambda event_type, payloads: None, plugin="app", batch=size),
         ThreadPoolExecutor(1),
+        Catalogue(),
     )
     waiting: list[Any] = []
     for number, step in enumerate(steps):

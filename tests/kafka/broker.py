@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from contextlib import ExitStack, contextmanager
@@ -117,6 +118,9 @@ class Broker:
         """Stop it in its tracks with SIGSTOP: connections stay open, and nobody answers."""
         assert self._process is not None, "it runs"
         self._process.popen.send_signal(signal.SIGSTOP)
+        # Its threads stop one after another, and until the last one has it may still answer.
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), "it ran"
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

@@ -39,9 +39,11 @@ class Shared:
 
     Args:
         servers: Its bootstrap servers; no encryption, no passwords.
+        session: Seconds without a sign of life after which it can be told to give up a member.
     """
 
     servers: str
+    session: float = 6.0
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -85,7 +87,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     # As Kafka is by default: the contract of transports publishes to topics that nobody has made.
     settings = {"auto.create.topics.enable": "true"}
     with brokers(tmp_path_factory.mktemp("broker"), jars, settings=settings) as (one,):
-        yield Shared(one.servers)
+        yield Shared(one.servers, session=2.0)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class TestRedpanda(TransportContract):
 
     def expire(self, transport: Any, consumer: Any) -> None:
         """Say to the broker in the member's name that it has left, which it does not know."""
-        coordinator = consumer._intake.consumer._coordinator
+        coordinator = consumer._handover.intake.consumer._coordinator
         leaving = Thread(target=asyncio.run, args=[leave(consumer.group, coordinator.member_id)])
         leaving.start()
         leaving.join()

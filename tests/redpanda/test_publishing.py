@@ -14,6 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.records import read_all, write
 from tests.kafka.topics import create_topic, unique_name
@@ -245,13 +247,112 @@ def test_what_is_no_message_is_refused_alone(broker: Shared, new_topic: Callable
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
-def test_every_compression_carries(
+def test_every_compression_makes_messages_smaller_and_carries_them(
     broker: Shared, new_topic: Callable[..., str], compression: Any
 ) -> None:
+    topic = new_topic(partitions=1, config={"max.message.bytes": "1000"})
+
+    async def main() -> Receipt:
+        transport = RedpandaTransport(settings(broker.servers, compression=compression))
+        try:
+            receipt: Receipt = await transport.carrier(topic).send(
+                Message(topic, b"7", bytes(5_000))
+            )
+            return receipt
+        finally:
+            await transport.close()
+
+    if compression == "none":
+        with pytest.raises(PublishError, match=r"5,0\d\d bytes are more than the 1,000 that"):
+            asyncio.run(main())
+    else:
+        asyncio.run(main())
+        (record,) = read_all(broker.servers, topic)
+        assert record.value == bytes(5_000)
+
+
+def test_lingering_waits_for_more_until_there_is_enough(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
     topic = new_topic(partitions=1)
-    publish(settings(broker.servers, compression=compression, linger_ms=5), topic)
-    (record,) = read_all(broker.servers, topic)
-    assert record.value == b"{}"
+
+    async def main() -> None:
+        transport = RedpandaTransport(settings(broker.servers, linger_ms=1_500))
+        send = transport.carrier(topic).send
+        await send(Message(topic, b"7", b"the first one connects"))
+        began = monotonic()
+        await send(Message(topic, b"7", b"alone"))
+        assert monotonic() - began >= 1.5
+        began = monotonic()
+        await asyncio.gather(*(send(Message(topic, b"7", b"")) for _ in range(1_000)))
+        assert monotonic() - began < 1.5
+        await transport.close()
+
+    asyncio.run(main())
+
+
+def test_a_place_in_the_sequence_that_is_lost_costs_a_producer_and_no_message(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=2)
+
+    async def main() -> None:
+        transport = RedpandaTransport(settings(broker.servers))
+        send = transport.carrier(topic).send
+        keys = [b"%d" % n for n in range(10)]
+        await asyncio.gather(*(send(Message(topic, key, b"before")) for key in keys))
+        (producer,) = transport._producers.values()
+        session = producer._session
+        assert session is not None
+        # As after a broker has lost its last records: it refuses what seems to come too early.
+        session.producer._txn_manager.increment_sequence_number(TopicPartition(topic, 0), 5)
+        answers = [send(Message(topic, key, b"%d" % n)) for n in range(20) for key in keys]
+        await asyncio.gather(*answers)
+        assert producer._session is not session
+        await transport.close()
+
+    asyncio.run(main())
+    there: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for record in read_all(broker.servers, topic):
+        there[record.key].append(record.value)
+    assert list(there.values()) == [[b"before", *(b"%d" % n for n in range(20))]] * 10
+
+
+def test_a_topic_made_anew_with_fewer_partitions_is_published_to(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=4)
+
+    async def make_anew() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.servers)
+        await admin.start()
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(0.05)
+        await admin.close()
+        await asyncio.to_thread(create_topic, broker.servers, topic, partitions=2)
+
+    async def main() -> list[Receipt]:
+        transport = RedpandaTransport(settings(broker.servers), publish_timeout=1)
+        send = transport.carrier(topic).send
+        keys = [b"%d" % n for n in range(20)]
+        await asyncio.gather(*(send(Message(topic, key, b"before")) for key in keys))
+        await make_anew()
+
+        async def until_sent(key: bytes) -> Receipt:
+            while True:
+                try:
+                    receipt: Receipt = await send(Message(topic, key, b"after"))
+                    return receipt
+                except PublishError:
+                    await asyncio.sleep(0.1)
+
+        async with asyncio.timeout(30):
+            receipts = await asyncio.gather(*map(until_sent, keys))
+        await transport.close()
+        return receipts
+
+    assert {receipt.partition for receipt in asyncio.run(main())} == {0, 1}
 
 
 def test_keys_go_where_other_clients_send_them(

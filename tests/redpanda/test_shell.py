@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.core.cli_world import World
 from vectis.core import Hub
 from vectis.core.exceptions import PluginError, TransportError
 from vectis.core.testing import MemoryTransport
@@ -100,12 +101,28 @@ def test_a_worker_without_aiokafka_has_no_transport() -> None:
         consume(hub({**SERVERS, **CONSUMING}))
 
 
-@pytest.mark.usefixtures("aiokafka_installed")
-def test_putting_a_hub_together_imports_no_aiokafka() -> None:
-    on = hub(SERVERS)
-    assert reason(on) is None
-    with pytest.raises(TransportError, match="imported too early"):
-        publish(on)
+ASSEMBLING = """
+import asyncio
+from vectis.core import Hub
+from vectis_redpanda import Redpanda
+
+config = {"redpanda": {"bootstrap_servers": "localhost:9092"}}
+hub = Hub(config, plugins={"redpanda": Redpanda()}, discover=False)
+print(hub.unavailable(hub.plugins[0]))
+try:
+    asyncio.run(hub.publish("vectis.orders", "order.created", {}))
+except Exception as error:
+    print(error)
+"""
+
+
+def test_putting_a_hub_together_imports_no_aiokafka(tmp_path: Path) -> None:
+    world = World(tmp_path)  # with a process of its own: in this one it was imported long ago
+    (world.site / "aiokafka.py").write_text("raise RuntimeError('imported too early')")
+    answer = world.python("-c", ASSEMBLING)
+    first, second = answer.out.splitlines()
+    assert first == "None", "it is looked for, and found"
+    assert "imported too early" in second, "by the first message, and not before"
 
 
 @pytest.mark.usefixtures("aiokafka_installed")

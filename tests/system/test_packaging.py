@@ -31,7 +31,7 @@ PACKAGES = {
 ENTRY_POINTS = {
     "vectis-core": {"console_scripts": ["vectis"]},
     "vectis-bus": {"vectis.plugins": ["bus"]},
-    "vectis-redpanda": {"vectis.plugins": ["redpanda"]},
+    "vectis-redpanda": {"vectis.plugins": ["redpanda"], "vectis.commands": ["topics"]},
     "vectis-sqlite": {"vectis.plugins": ["sqlite"]},
     "vectis-commerce": {"vectis.plugins": ["commerce"], "vectis.commands": ["demo"]},
     "vectis-hub": {},

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.marks import handles
     from vectis.core.settings import Config, secret
+    from vectis.core.upcasting import upcasts
 
 __all__ = [
     "Catalogue",
@@ -31,6 +32,7 @@ __all__ = [
     "publish_many",
     "secret",
     "shutdown_producer",
+    "upcasts",
 ]
 
 _HOME = {
@@ -47,6 +49,7 @@ _HOME = {
     "publish_many": "events",
     "secret": "settings",
     "shutdown_producer": "events",
+    "upcasts": "upcasting",
 }
 
 

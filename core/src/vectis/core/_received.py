@@ -45,20 +45,28 @@ class Received:
         payload: Any JSON value, or None for a tombstone.
         event: The event; its `data` is the payload, its `user_id` a str.
         envelope: The rest.
+        instances: The payload as instances of event classes, for those handlers that take them.
     """
 
-    __slots__ = ("envelope", "event", "payload", "type")
+    __slots__ = ("envelope", "event", "instances", "payload", "type")
 
     type: str
     payload: Any
     event: Event
     envelope: Envelope
+    instances: dict[Any, Any]  # by class
 
     def __init__(self, event: Event, envelope: Envelope) -> None:
         self.type = event.type
         self.payload = event.data
         self.event = event
         self.envelope = envelope
+        self.instances = {}
+
+    @property
+    def version(self) -> int | None:
+        """The version of the event type, when the sender named it."""
+        return self.envelope.version
 
     def __repr__(self) -> str:
         # Never the payload: reprs end up in logs.

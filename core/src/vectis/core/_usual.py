@@ -48,10 +48,22 @@ _TIME_SHAPES = frozenset(
 _read_time = datetime.fromisoformat
 
 
-def read_usual(delivery: Delivery, max_bytes: int) -> Received | None:
-    """Return what a delivery in binary mode says, or None when it needs a closer look.
+Parts = tuple[str, Any, "_Layout", "Headers", "_Stated", datetime | None]
+"""The event type, the payload, and what the rest is made of. A plain tuple, for most handlers want
+no more than the first two, and any class costs four times as much to make."""
 
-    Everything is checked here; the event is made of it when somebody asks for it.
+
+def read_usual(delivery: Delivery, max_bytes: int) -> Received | None:
+    """Return what a delivery in binary mode says, or None when it needs a closer look."""
+    parts = take_apart(delivery, max_bytes)
+    return None if parts is None else Usual(parts)
+
+
+def take_apart(delivery: Delivery, max_bytes: int) -> Parts | None:
+    """Return what `Usual` takes, or None when the delivery needs a closer look.
+
+    Everything is checked here; `Usual`, its event and its envelope are made of it when somebody
+    asks for them.
     """
     headers, value = delivery.headers, delivery.value
     try:
@@ -78,7 +90,7 @@ def read_usual(delivery: Delivery, max_bytes: int) -> Received | None:
             payload = from_json(value)
     except (LookupError, ValueError, TypeError, AttributeError):
         return None  # no CloudEvent in binary mode, or none that is right
-    return Usual(stated.type, payload, (layout, headers, stated, moment))
+    return stated.type, payload, layout, headers, stated, moment
 
 
 class Usual(Received):
@@ -86,16 +98,22 @@ class Usual(Received):
 
     __slots__ = ("parts",)
 
-    def __init__(
-        self, type: str, payload: Any, parts: tuple[_Layout, Headers, _Stated, datetime | None]
-    ) -> None:
-        self.type = type
-        self.payload = payload
+    def __init__(self, parts: Parts) -> None:
+        self.type = parts[0]
+        self.payload = parts[1]
         self.parts = parts
+
+    @property
+    def version(self) -> int | None:
+        """The version of the event type, when the sender named it."""
+        return self.parts[4].version
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here only for a slot that is still empty (or a name that does not exist).
-        layout, headers, stated, time = self.parts
+        if name == "instances":
+            self.instances = {}
+            return self.instances
+        _, _, layout, headers, stated, time = self.parts
         if name == "event":
             said = {attribute: headers[place][1].decode() for attribute, place in layout.own}
             self.event = Event.received(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vectis.core import loader
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.marks import marked
+from vectis.core.needs import missing
 from vectis.core.plugins import Plugin, decide, discover, unknown_names
 from vectis.core.subscription import APP
 
@@ -67,10 +68,18 @@ def assemble(hub: Hub, settings: PluginsSettings) -> None:
     Raises:
         PluginError: One that `[plugins] require` names is not usable.
     """
-    loader.load(hub.plugins, hub.manager)
+    if hub.config.safe_mode:
+        logger.warning(
+            "VECTIS_SAFE_MODE is set, so only the default plugins are loaded; not loaded: %s",
+            ", ".join(plugin.name for plugin in hub.plugins if plugin.state != "enabled") or "none",
+        )
+    for plugin in hub.plugins:
+        if plugin.state == "quarantined":
+            loader.report(plugin)  # found before any import
+    order = loader.load(hub.plugins, hub.manager)
     # Step by step over all plugins: every setting is known before any handler registers.
     for step in (_read_settings, _register_events, _register_handlers):
-        for plugin in hub.plugins:
+        for plugin in order:
             if plugin.state == "loaded":
                 _try(hub, plugin, step)
     for warning in hub.config.warnings(plugin.name for plugin in hub.plugins):
@@ -85,21 +94,30 @@ def assemble(hub: Hub, settings: PluginsSettings) -> None:
 
 
 def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:
+    # What it needs comes earlier in the order: when that failed in this step, it is seen here.
+    lost = missing(plugin, hub.plugins)
+    if lost is not None:
+        _take_out(hub, plugin, PluginError(lost))
+        return
     hub.owner = hub.catalogue.owner = plugin.name
     try:
         step(hub, plugin)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's SystemExit must not end the process
-        loader.unload(plugin, hub.manager)
-        hub.catalogue.forget(plugin.name)
-        for owned in hub.subscriptions:
-            if owned.plugin == plugin.name:
-                hub.unsubscribe(owned)
-        plugin.quarantine(error, "failed while it was put in place")
-        loader.report(plugin)
+        _take_out(hub, plugin, error, "failed while it was put in place")
     finally:
         hub.owner = hub.catalogue.owner = APP
+
+
+def _take_out(hub: Hub, plugin: Plugin, cause: BaseException, doing: str = "") -> None:
+    loader.unload(plugin, hub.manager)
+    hub.catalogue.forget(plugin.name)
+    for owned in hub.subscriptions:
+        if owned.plugin == plugin.name:
+            hub.unsubscribe(owned)
+    plugin.quarantine(cause, doing)
+    loader.report(plugin)
 
 
 def _read_settings(hub: Hub, plugin: Plugin) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "HandlerErrors",
     "HookError",
     "LeaseLost",
+    "PayloadError",
     "PluginError",
     "PublishError",
     "Reject",
@@ -175,6 +176,13 @@ class Reject(VectisError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class PayloadError(Reject, ValueError):
+    """A payload that does not fit the class that a handler takes; the message names the path.
+
+    The worker sets such a delivery aside at once, as `Reject` does.
+    """
 
 
 class BatchFailed(VectisError):

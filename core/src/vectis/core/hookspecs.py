@@ -15,9 +15,13 @@ Lifecycle
     `[plugins] fail_open` lists it. *Observers* cannot stop anything: an error is isolated, logged
     and counted. A lifecycle hook that nobody implements costs nothing.
 
+`added` above a hook says which version brought it, and `deprecated` would say what is on its way
+out: nothing is simply taken away or renamed, see `vectis.core.hookhistory`.
+
 Within one hook the order of calls is pluggy's: the plugin registered last comes first, `tryfirst`
-and `trylast` move it. Wrappers (`wrapper=True`, `hookwrapper=True`) would see coroutines instead
-of results and are refused; the `around` hooks are there for that.
+and `trylast` move it; only `vectis_startup` begins with the one registered first. Wrappers
+(`wrapper=True`, `hookwrapper=True`) would see coroutines instead of results and are refused; the
+`around` hooks are there for that.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+from vectis.core.hookhistory import added
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +55,7 @@ hookimpl = pluggy.HookimplMarker("vectis")
 # ---------------------------------------------------------------- assembly
 
 
+@added("0.1.0")
 @hookspec
 def vectis_settings() -> type | None:
     """Return the attrs class of this plugin's table in the config.
@@ -58,11 +65,13 @@ def vectis_settings() -> type | None:
     """
 
 
+@added("0.1.0")
 @hookspec
 def vectis_register_events(catalogue: Catalogue) -> None:
     """Add event classes to the catalogue, with `catalogue.register(OrderCreated)`."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_register_handlers(hub: Hub) -> None:
     """Subscribe handlers that a mark cannot express, such as ones that depend on settings.
@@ -71,6 +80,7 @@ def vectis_register_handlers(hub: Hub) -> None:
     """
 
 
+@added("0.1.0")
 @hookspec
 def vectis_unavailable(hub: Hub) -> str | None:
     """Say why this plugin cannot do its work as configured, such as `aiokafka is not installed`.
@@ -83,6 +93,7 @@ def vectis_unavailable(hub: Hub) -> str | None:
 # ---------------------------------------------------------------- transport
 
 
+@added("0.1.0")
 @hookspec
 def vectis_subscribe(
     route: Route, subscription: Subscription, hub: Hub
@@ -90,6 +101,7 @@ def vectis_subscribe(
     """Take a subscription over and return the callable that undoes it, or None to decline."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
     """Offer a carrier for a route, or None to decline.
@@ -99,6 +111,7 @@ def vectis_emit(route: Route, hub: Hub) -> Carrier | None:
     """
 
 
+@added("0.1.0")
 @hookspec
 def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consumer | None:
     """Offer a consumer that reads these topics as a member of the group, or None to decline.
@@ -111,11 +124,13 @@ def vectis_consume(topics: Sequence[str], group: str | None, hub: Hub) -> Consum
 # ---------------------------------------------------------------- lifecycle
 
 
+@added("0.1.0")
 @hookspec
 def vectis_startup(hub: Hub) -> None:
     """Guard. The hub starts: before its first emit, publish or delivery. Open what you need."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_before_emit(event: Event, hub: Hub) -> Event | None:
     """Guard. An event is about to be emitted: no handler has run yet.
@@ -125,6 +140,7 @@ def vectis_before_emit(event: Event, hub: Hub) -> Event | None:
     """
 
 
+@added("0.1.0")
 @hookspec
 def vectis_around_emit(event: Event, hub: Hub) -> AbstractAsyncContextManager[Any]:
     """Guard on entry. Return an async context manager to hold around the handlers.
@@ -133,26 +149,31 @@ def vectis_around_emit(event: Event, hub: Hub) -> AbstractAsyncContextManager[An
     """
 
 
+@added("0.1.0")
 @hookspec
 def vectis_after_emit(event: Event, outcome: Outcome, hub: Hub) -> None:
     """Observer. An emit ended, also a cancelled one: `outcome.status` tells."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_handler_error(failure: HandlerFailure, hub: Hub) -> None:
     """Observer. A handler failed, on the bus or in the worker; `failure.will_retry` tells."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_before_publish(message: Message, hub: Hub) -> Message | None:
     """Guard. A message is about to leave: raise to stop it, return a message to replace it."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_around_publish(message: Message, hub: Hub) -> AbstractAsyncContextManager[Any]:
     """Guard on entry. Return an async context manager to hold around the sending."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_after_publish(
     message: Message, receipt: Receipt | None, error: BaseException | None, hub: Hub
@@ -160,6 +181,7 @@ def vectis_after_publish(
     """Observer. A message was acknowledged (`receipt`) or not (`error`)."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_around_consume(
     delivery: Delivery, subscription: Subscription, hub: Hub
@@ -167,21 +189,25 @@ def vectis_around_consume(
     """Guard on entry. Return an async context manager to hold around one attempt of one handler."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_after_consume(delivery: Delivery, outcome: DeliveryOutcome, hub: Hub) -> None:
     """Observer. A delivery is finished: handled, skipped, or set aside as a dead letter."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_dead_letter(letter: DeadLetter, hub: Hub) -> None:
     """Observer. A dead letter was written, durably."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_worker_status(status: WorkerStatus, hub: Hub) -> None:
     """Observer. What the worker is doing, about every second and once at its end."""
 
 
+@added("0.1.0")
 @hookspec
 def vectis_shutdown(hub: Hub) -> None:
     """Observer. The hub closes: after its last delivery. Close what you opened."""

@@ -141,7 +141,7 @@ class Hub:
 
     def subscribe(
         self,
-        pattern: str,
+        pattern: str | type,
         handler: Handler,
         *,
         priority: int = DEFAULT_PRIORITY,
@@ -152,8 +152,9 @@ class Hub:
         """Run a handler inside every emit of a matching event.
 
         Args:
-            pattern: An event type, or a pattern such as `order.*`.
-            handler: Called with the event; `async def` or plain.
+            pattern: An event type, a pattern such as `order.*`, or an event class for its type.
+            handler: Called with the event, or with an instance of the event class that annotates
+                its parameter; `async def` or plain.
             priority: Lower runs earlier, ties in subscription order.
             once: Run for the first matching event only.
             timeout: Seconds after which it is cancelled and counts as failed.
@@ -179,7 +180,7 @@ class Hub:
 
     def on_event(
         self,
-        event_type: str,
+        event_type: str | type,
         handler: Handler,
         *,
         topic: str | None = None,
@@ -188,8 +189,9 @@ class Hub:
         """Let the worker call a handler with the type and payload of every delivery of a type.
 
         Args:
-            event_type: The event type.
-            handler: Called with the event type and the payload; `async def` or plain.
+            event_type: The event type, or the event class of it.
+            handler: Called with the event type and the payload, or with what annotates its only
+                parameter, an event class or `Delivery`; `async def` or plain.
             topic: The topic it arrives on, when neither the catalogue nor `[topics]` says so.
             batch: Call it with a list of up to so many payloads instead, each of another key.
         """

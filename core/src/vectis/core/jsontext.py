@@ -20,7 +20,7 @@ import orjson
 from vectis.core.exceptions import DecodeError, EncodeError
 from vectis.core.redact import one_line
 
-__all__ = ["MAX_DEPTH", "from_json", "plain", "rfc3339", "to_json"]
+__all__ = ["MAX_DEPTH", "from_json", "path_step", "plain", "rfc3339", "to_json"]
 
 MAX_DEPTH = 254
 """The most levels of nesting, both ways: what orjson writes."""
@@ -221,7 +221,7 @@ def _find_fault(value: Any, inside: list[int]) -> tuple[str, str] | None:
     inside.append(id(value))
     for key, member in members:
         if fault := _find_fault(member, inside):
-            return _step(key) + fault[0], fault[1]
+            return path_step(key) + fault[0], fault[1]
     inside.pop()
     return None
 
@@ -234,7 +234,14 @@ def _field_names(kind: type) -> list[str] | None:
     return None if named is None else [name for name in named if name[0] != "_"]
 
 
-def _step(key: str | int) -> str:
+def path_step(key: str | int) -> str:
+    """Return one step of a path inside a payload: `.name`, `["other name"]` or `[3]`.
+
+    Example:
+        >>> from vectis.core.jsontext import path_step
+        >>> path_step("lines") + path_step(3) + path_step("net weight")
+        '.lines[3]["net weight"]'
+    """
     if isinstance(key, int):
         return f"[{key}]"
     if key.isidentifier() and len(key) <= _LONGEST_KEY:

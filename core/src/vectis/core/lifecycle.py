@@ -17,7 +17,7 @@ from vectis.core.blocking import finish
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     import pluggy
 
@@ -54,6 +54,8 @@ class Lifecycle:
         found = self._found.get(hook)
         if found is None:
             found = tuple(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
+            if hook == "vectis_startup":
+                found = _in_registration_order(found)
             self._found[hook] = found
         return found
 
@@ -194,6 +196,17 @@ class Lifecycle:
     def _report(self, hook: str, plugin: str, error: Exception) -> None:
         self.errors[hook, plugin] += 1
         logger.error("%s of plugin %r failed: %r", hook, plugin, error, exc_info=error)
+
+
+def _in_registration_order(found: Sequence[pluggy.HookImpl]) -> tuple[pluggy.HookImpl, ...]:
+    """Start what others need before them; pluggy calls the last one registered first.
+
+    `tryfirst` and `trylast` are kept. Shutdown stays the reverse: what others need ends after them.
+    """
+    first = [one for one in found if one.tryfirst]
+    last = [one for one in found if one.trylast]  # pluggy calls these as they were registered
+    between = [one for one in found if not one.tryfirst and not one.trylast]
+    return (*reversed(first), *reversed(between), *last)
 
 
 def _raise_veto(hook: str, plugin: str, error: Exception) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
+from vectis.core.catalogue import described
 from vectis.core.exceptions import SubscriptionError
 from vectis.core.forks import ForkSafeLock
 from vectis.core.subscription import (
@@ -27,6 +28,7 @@ from vectis.core.subscription import (
     check_timeout,
     handler_name,
 )
+from vectis.core.taking import Taken, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,35 +62,50 @@ class Mark:
     scope: Scope
     pattern: str
     options: dict[str, Any]
+    event_class: type | None = None
 
     def subscription(self, handler: Handler, plugin: str) -> Subscription:
         """Make the subscription of a handler, a bound method for one marked inside a class."""
-        return subscription(self.scope, self.pattern, handler, plugin=plugin, **self.options)
+        named = self.event_class or self.pattern
+        return subscription(self.scope, named, handler, plugin=plugin, **self.options)
 
 
-def subscription(scope: Scope, pattern: str, handler: object, **options: Any) -> Subscription:
+def subscription(
+    scope: Scope, pattern: str | type, handler: object, **options: Any
+) -> Subscription:
     """Check pattern, handler and options, and make a subscription of them.
+
+    Args:
+        scope: `process` for the bus, `service` for the worker.
+        pattern: An event type or pattern, or an event class.
+        handler: What is called. What it is given is read from its signature.
+        options: Further fields of the subscription.
 
     Raises:
         SubscriptionError: One of them does not fit; the message names it.
     """
-    takes = ("event",) if scope == "process" else ("event_type", "payload")
-    if options.get("batch") is not None:
-        takes = ("event_type", "payloads")
-    checked = check_handler(handler, takes)
+    named, event_class = _named(scope, pattern)
+    many = options.get("batch") is not None
+    what = Taken("usual", event_class)
+    if callable(handler):
+        what = taken(handler, scope=scope, pattern=named, many=many, event_class=event_class)
+    usual = ("event",) if scope == "process" else ("event_type", "payloads" if many else "payload")
+    checked = check_handler(handler, usual if what.takes == "usual" else (what.takes,))
     check_options(handler_name(checked), options)
     check_timeout(checked, options.get("timeout"))
     return Subscription(
         scope=scope,
-        pattern=_checked(scope, pattern),
+        pattern=named,
         handler=checked,
         name=handler_name(checked),
+        takes=what.takes,
+        event_class=what.event_class,
         **options,
     )
 
 
 def handles(
-    pattern: str,
+    pattern: str | type,
     *,
     priority: int = DEFAULT_PRIORITY,
     once: bool = False,
@@ -97,8 +114,11 @@ def handles(
 ) -> Callable[[H], H]:
     """Mark a function as an in-process handler; it is called with the event.
 
+    One that annotates its parameter with an event class, `event: OrderCreated`, is given an
+    instance, made of the event's data.
+
     Args:
-        pattern: An event type, or a pattern such as `order.*`.
+        pattern: An event type, a pattern such as `order.*`, or an event class for its type.
         priority: Lower runs earlier, ties in subscription order.
         once: Run for the first matching event only.
         timeout: Seconds after which it is cancelled and counts as failed.
@@ -112,28 +132,30 @@ def handles(
         >>> @handles("order.*", priority=20)
         ... async def record(event): ...
     """
-    if callable(pattern):
-        raise _without_brackets("handles", pattern)
     options = {"priority": priority, "once": once, "timeout": timeout, "required": required}
-    return _marker(Mark(scope="process", pattern=check_pattern(pattern), options=options))
+    return _marker("handles", "process", pattern, options)
 
 
 def on_event(
-    event_type: str, *, topic: str | None = None, batch: int | None = None
+    event_type: str | type, *, topic: str | None = None, batch: int | None = None
 ) -> Callable[[H], H]:
     """Mark a function as a consuming handler: the worker calls it with event type and payload.
 
-    Delivery is at least once: the same event may come again after a crash. An error is retried.
+    One that takes a single parameter says by its annotation what it is given: an instance of an
+    event class, `event: OrderCreated`, or the delivery as it came, `delivery: Delivery`.
+
+    Delivery is at least once: the same event may come again after a crash. An error is retried; a
+    payload that does not fit the class is set aside at once.
 
     Args:
-        event_type: The event type, such as `order.created`.
+        event_type: The event type, such as `order.created`, or the event class of it.
         topic: The topic it arrives on; needed only when neither the catalogue nor `[topics]` knows.
         batch: Call it with a list of up to so many payloads, each of another key, in the order in
             which they arrived. It does not wait for the list to fill up. `BatchFailed` tells which
             of them are to be retried.
 
     Raises:
-        SubscriptionError: The type is none, or the function does not take those two arguments.
+        SubscriptionError: The type is none, or nobody can tell what the function takes.
 
     Example:
         >>> from vectis.core.events.consumer import on_event
@@ -141,15 +163,20 @@ def on_event(
         ... async def handle_order_created(event_type: str, payload: dict) -> None:
         ...     print(payload["order_id"])
     """
-    if callable(event_type):
-        raise _without_brackets("on_event", event_type)
-    return _marker(
-        Mark(
-            scope="service",
-            pattern=_checked("service", event_type),
-            options={"topic": topic, "batch": batch},
+    return _marker("on_event", "service", event_type, {"topic": topic, "batch": batch})
+
+
+def _named(scope: Scope, pattern: str | type) -> tuple[str, type | None]:
+    """Return the event type or pattern that is meant, and the class when it was named by one."""
+    if not isinstance(pattern, type):
+        return _checked(scope, pattern), None
+    known = described(pattern)
+    if known is None:
+        raise SubscriptionError(
+            f"{pattern.__qualname__} is no event class: add @event_type(...) above it, or name an "
+            "event type"
         )
-    )
+    return known.name, pattern
 
 
 def _without_brackets(mark: str, handler: Handler) -> SubscriptionError:
@@ -169,7 +196,14 @@ def _checked(scope: Scope, pattern: str) -> str:
     return check_pattern(pattern)
 
 
-def _marker(mark: Mark) -> Callable[[H], H]:
+def _marker(
+    name: str, scope: Scope, pattern: str | type, options: dict[str, Any]
+) -> Callable[[H], H]:
+    if callable(pattern) and not isinstance(pattern, type):
+        raise _without_brackets(name, pattern)
+    named, event_class = _named(scope, pattern)
+    mark = Mark(scope=scope, pattern=named, options=options, event_class=event_class)
+
     def apply(handler: H) -> H:
         name = handler_name(handler)
         check_options(name, mark.options)

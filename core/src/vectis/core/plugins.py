@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from vectis.core.distributions import distribution, normal
 from vectis.core.exceptions import PluginError
+from vectis.core.fitting import CORE, core_version, unfit
+from vectis.core.safemode import default_distributions
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ __all__ = [
     "State",
     "decide",
     "discover",
-    "distribution",
+    "nearest",
     "unknown_names",
 ]
 
@@ -38,8 +41,6 @@ COMMANDS = "vectis.commands"
 """The entry-point group of commands that plugins add to `vectis`."""
 
 State = Literal["enabled", "disabled", "quarantined", "loaded"]
-
-_DEFAULT = frozenset({"bus", "redpanda"})  # what vectis-hub brings; safe mode runs nothing else
 
 _RESERVED = frozenset({APP, "consumer", "handlers", "hub", "plugins", "topics"})
 
@@ -53,11 +54,15 @@ class Plugin:
         entry_point: `module` or `module:attribute`.
         distribution: The distribution that brought it; empty for one passed to `Hub(plugins=...)`.
         version: That distribution's version.
+        requirements: What that distribution requires, as `pip` reads it.
         state: `enabled`, to be loaded; `loaded`; `disabled` by config; `quarantined`, it is broken.
         reason: Why it is in this state, in words, such as the config line that disabled it.
         cause: The error that put it in quarantine.
         object: The module, instance or object, once loaded.
         hooks: The names of the hooks it implements, once loaded.
+        outdated: A sentence for each deprecated thing that it uses, once loaded.
+        requires: The plugins it cannot do without, once imported.
+        after: The plugins it follows when they are there, once imported.
         settings: Its settings, once loaded; None when it has none.
     """
 
@@ -65,11 +70,15 @@ class Plugin:
     entry_point: str = ""
     distribution: str = ""
     version: str = ""
+    requirements: tuple[str, ...] = ()
     state: State = "enabled"
     reason: str = ""
     cause: BaseException | None = None
     object: Any = None
     hooks: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     settings: Any = None
     _load: EntryPoint | None = None
 
@@ -90,11 +99,16 @@ class Plugin:
         """
         return self.object if self._load is None else self._load.load()
 
-    def quarantine(self, cause: BaseException, doing: str) -> None:
-        """Set the plugin aside, with the reason in words."""
+    def quarantine(self, cause: BaseException, doing: str = "") -> None:
+        """Set the plugin aside, with the reason in words.
+
+        Args:
+            cause: The error; one that says everything by itself needs nothing else.
+            doing: What failed with it.
+        """
         self.state = "quarantined"
         self.cause = cause
-        self.reason = f"{doing}: {type(cause).__name__}: {cause}"
+        self.reason = f"{doing}: {type(cause).__name__}: {cause}" if doing else str(cause)
 
     def __str__(self) -> str:
         origin = f" ({self.distribution} {self.version})" if self.distribution else ""
@@ -107,33 +121,18 @@ def discover() -> list[Plugin]:
 
     found = []
     for entry in entry_points(group=PLUGINS):
-        name, version = distribution(entry)
+        origin = distribution(entry)
         found.append(
             Plugin(
                 name=entry.name,
                 entry_point=entry.value,
-                distribution=name,
-                version=version,
+                distribution=origin.name,
+                version=origin.version,
+                requirements=origin.requires,
                 load=entry,
             )
         )
     return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
-
-
-def distribution(entry: EntryPoint) -> tuple[str, str]:
-    """Return the name and version of the distribution that an entry point belongs to."""
-    # dist.name and dist.version parse the whole METADATA as an e-mail, description included; with
-    # 300 distributions that is most of the time, and both stand in the first lines.
-    if entry.dist is None:
-        return "", ""
-    found = {"name": "", "version": ""}
-    for line in (entry.dist.read_text("METADATA") or "").splitlines():
-        field, _, value = line.partition(":")
-        if field.lower() in found:
-            found[field.lower()] = value.strip()
-        if not line or all(found.values()):
-            break
-    return found["name"], found["version"]
 
 
 def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings) -> list[Plugin]:
@@ -146,27 +145,50 @@ def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings)
     by_name: dict[str, list[Plugin]] = {}
     for plugin in decided:
         by_name.setdefault(plugin.name, []).append(plugin)
+    spared = default_distributions() if config.safe_mode else None
     for name, same in by_name.items():
         for plugin in same:
-            _decide_one(plugin, same, config, settings)
+            if spared is not None and normal(plugin.distribution) not in spared:
+                plugin.state = "disabled"
+                plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
+            else:
+                _decide_one(plugin, same, config, settings)
         for plugin in same:
             if name in _RESERVED and plugin.state == "enabled":
                 plugin.quarantine(
                     PluginError(f"{name!r} is a name of Vectis's own"),
                     "cannot be told apart in the config; rename the entry point",
                 )
+    _quarantine_unfit(decided)
     _check_required(by_name, config, settings)
     return decided
+
+
+def _quarantine_unfit(plugins: Iterable[Plugin]) -> None:
+    version: str | None = None
+    for plugin in plugins:
+        if plugin.state != "enabled" or not plugin.requirements:
+            continue
+        version = core_version() if version is None else version
+        try:
+            wanted = unfit(plugin.requirements, version)
+        except ValueError as error:
+            plugin.quarantine(error, "cannot tell which versions of the core it is for")
+            continue
+        if wanted is not None:
+            plugin.quarantine(
+                PluginError(
+                    f"it is made for another version of the core: it requires {wanted}, and "
+                    f"{CORE} {version} is installed. Install versions that fit each other"
+                )
+            )
 
 
 def _decide_one(
     plugin: Plugin, same: list[Plugin], config: Config, settings: PluginsSettings
 ) -> None:
     name = plugin.name
-    if config.safe_mode and name not in _DEFAULT:
-        plugin.state = "disabled"
-        plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
-    elif name in settings.disable:
+    if name in settings.disable:
         plugin.state = "disabled"
         plugin.reason = f"disabled by {config.origin_of_item('plugins', 'disable', name)}"
     elif settings.enable is not None and name not in settings.enable:
@@ -195,11 +217,8 @@ def _check_required(
     for name in settings.require:
         where = config.origin_of_item("plugins", "require", name)
         if name not in by_name:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, by_name, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "install the package that brings it"
-            raise PluginError(f"plugin {name!r}, required by {where}, is not installed: {hint}")
+            hint = nearest(name, by_name) or "; install the package that brings it"
+            raise PluginError(f"plugin {name!r}, required by {where}, is not installed{hint}")
         for plugin in by_name[name]:
             if plugin.state == "disabled":
                 raise PluginError(f"plugin {plugin}, required by {where}, is {plugin.reason}")
@@ -225,14 +244,21 @@ def unknown_names(
     )
     return [
         f"{config.origin_of_item(table, key, name)}: [{table}] {key} names {name!r}, and no "
-        f"installed plugin is called so{_nearest(name, known)}"
+        f"installed plugin is called so{nearest(name, known)}"
         for table, key, names in lists
         for name in names
         if name not in known
     ]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a question after the most similar name, to be put behind a sentence, or nothing.
+
+    Example:
+        >>> from vectis.core.plugins import nearest
+        >>> "no plugin is called 'buss'" + nearest("buss", ["bus", "redpanda"])
+        "no plugin is called 'buss'; did you mean 'bus'?"
+    """
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(known), n=1)

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -18,9 +18,21 @@ if TYPE_CHECKING:
 
     from vectis.core.transport import Scope
 
-__all__ = ["APP", "DEFAULT_PRIORITY", "Handler", "Subscription", "check_pattern", "pattern_matches"]
+__all__ = [
+    "APP",
+    "DEFAULT_PRIORITY",
+    "Handler",
+    "Subscription",
+    "Takes",
+    "check_pattern",
+    "pattern_matches",
+]
 
 Handler = Callable[..., Any]
+
+Takes = Literal["usual", "class", "delivery"]
+"""What a handler is given: the event on the bus, type and payload in the worker; an instance of an
+event class; or, in the worker, the delivery."""
 
 APP = "app"
 """The owner of handlers that the application registered itself rather than through a plugin."""
@@ -205,6 +217,8 @@ class Subscription:
         required: An error of this handler is the emitter's.
         topic: `service` only: the topic its events arrive on, when the handler says so itself.
         batch: `service` only: it takes a list of up to so many payloads; None for one by one.
+        takes: What it is given: `usual`, `class` or `delivery`; of a batch handler, lists of them.
+        event_class: The event class that its mark or its signature names; None when neither does.
         enabled: False when the operator's config switched it off; it is shown and never run.
         note: Where the operator's config changed it, such as `vectis.toml:7`.
         serial: Numbers subscriptions in the order they were made.
@@ -221,6 +235,8 @@ class Subscription:
     required: bool = False
     topic: str | None = None
     batch: int | None = None
+    takes: Takes = "usual"
+    event_class: type | None = None
     enabled: bool = True
     note: str = ""
     serial: int = attrs.field(factory=_serials.__next__, repr=False)

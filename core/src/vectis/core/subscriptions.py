@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from vectis.core.taking import with_event
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class Subscriptions:
 
         Returns:
             The subscription as it is in force.
+
+        Raises:
+            SubscriptionError: It takes a class that cannot be read from JSON.
         """
+        if made.takes == "class":
+            with_event(made)  # rather than when the first event is there
         override = self._overrides.get(made.id)
         if override is not None:
             made = attrs.evolve(

@@ -1,7 +1,7 @@
 """On which topics an event type travels, and who says so.
 
-A handler may name its own topic; else `[topics]` in the config decides, else the catalogue. Nothing
-here reads or publishes anything.
+A handler may name its own topic; else `[topics]` in the config decides, else the catalogue, else
+the event class that the handler names. Nothing here reads or publishes anything.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from vectis.core.catalogue import described
 from vectis.core.exceptions import PublishError
 from vectis.core.redact import one_line
 
@@ -93,7 +94,12 @@ def topics_of_handler(hub: Hub, subscription: Subscription) -> tuple[TopicSource
     """
     if subscription.topic is not None:
         return (TopicSource(subscription.topic, f"@on_event of {subscription.id}"),)
-    return topics_of(hub, subscription.pattern)
+    named = topics_of(hub, subscription.pattern)
+    cls = subscription.event_class
+    known = None if named or cls is None else described(cls)
+    if cls is None or known is None or known.topic is None:
+        return named
+    return (TopicSource(known.topic, f"{cls.__qualname__} of {subscription.id}"),)
 
 
 def unread(hub: Hub) -> Iterator[str]:

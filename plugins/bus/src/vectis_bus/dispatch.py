@@ -19,6 +19,7 @@ from vectis.core.blocking import finish
 from vectis.core.exceptions import EmitLoopError, EventCancelled
 from vectis.core.outcome import HandlerFailure, Outcome, Status, current, nest
 from vectis.core.redact import one_line
+from vectis.core.taking import is_async, with_event
 from vectis_bus.watchdog import DISPATCH, Watchdog
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def prepare(
         "watchdog": watchdog,
     }
     names |= {f"handler{i}": handler for i, handler in enumerate(handlers)}
-    kinds = tuple("async" if _is_async(handler) else "sync" for handler in handlers)
+    kinds = tuple("async" if is_async(handler) else "sync" for handler in handlers)
     send = FunctionType(_code(kinds, settings.timings), names, argdefs=(None,))
     send.__qualname__ = "event_bus.emit"  # Python names it when somebody forgets to await
     return send
@@ -151,12 +152,6 @@ def _code(kinds: tuple[str, ...], timings: bool) -> CodeType:
     return next(const for const in module.co_consts if isinstance(const, CodeType))
 
 
-def _is_async(handler: Any) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - asks for its kind, not whether it is there
-    )
-
-
 async def _settle(result: Any) -> None:
     if inspect.isawaitable(result):
         await finish(result)
@@ -165,8 +160,8 @@ async def _settle(result: Any) -> None:
 def _policed(
     subscription: Subscription, hub: Hub, unspent: Mapping[Subscription, Lock]
 ) -> Callable[[Event], Any]:
-    """Return the handler with what `timeout` and `once` ask for; most need nothing."""
-    handler = subscription.handler
+    """Return the handler with what its class, `timeout` and `once` ask for; most need nothing."""
+    handler = with_event(subscription)
     if subscription.timeout is not None:
         handler = _with_timeout(handler, subscription.timeout)
     if subscription.once:

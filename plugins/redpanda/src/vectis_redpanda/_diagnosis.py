@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -55,13 +56,13 @@ async def diagnose(
         settings: What is said is about their keys.
         options: What `client_options` made of them.
         servers: Hosts and ports.
-        seconds: How long a server may take for each of the few things that are tried.
+        seconds: How long all of it may take.
 
     Returns:
         None when one of them answers.
     """
     found = await asyncio.gather(
-        *(_look_at(settings, options, *server, seconds / 3) for server in servers)
+        *(_look_at(settings, options, *server, seconds) for server in servers)
     )
     if any(finding is None for finding in found):
         return None
@@ -71,28 +72,32 @@ async def diagnose(
 
 
 async def _look_at(
-    settings: RedpandaSettings, options: Mapping[str, Any], host: str, port: int, patience: float
+    settings: RedpandaSettings, options: Mapping[str, Any], host: str, port: int, seconds: float
 ) -> Finding | None:
     where = f"{host}:{port}"
+    until = monotonic() + seconds
+    patience = seconds / 3  # the last step has what the first two leave, which is nearly all of it
     try:
         async with asyncio.timeout(patience):
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
     except (OSError, TimeoutError) as error:
         return _unreachable(where, error, patience)
-    speaks = await _speaks(host, port, patience)
+    odd = await _greeted(where, host, port, patience)
     encrypted = settings.security_protocol.endswith("SSL")
-    if speaks is not None and not encrypted:
-        return Finding(f"{where} {speaks}", lasting=True)
+    if odd is not None and not encrypted:
+        return odd
     try:
         connection = await create_conn(
             host,
             port,
             **{key: value for key, value in options.items() if key != "bootstrap_servers"}
-            | {"request_timeout_ms": int(patience * 1000)},
+            | {"request_timeout_ms": max(1, int((until - monotonic()) * 1000))},
         )
     except (OSError, TimeoutError, errors.KafkaError, ValueError, AssertionError) as error:
-        return _refused(where, settings, error, speaks)
+        if isinstance(error, TimeoutError) and odd is not None and not odd.lasting:
+            return odd  # it has answered neither
+        return _refused(where, settings, error, is_plain=odd is None)
     try:
         await connection.send(MetadataRequest([]))
     except (TimeoutError, errors.KafkaError) as error:
@@ -119,8 +124,8 @@ def _unreachable(where: str, error: Exception, patience: float) -> Finding:
     )
 
 
-async def _speaks(host: str, port: int, patience: float) -> str | None:
-    """Say what a server answers to a plain greeting; None when it answers as a broker does."""
+async def _greeted(where: str, host: str, port: int, patience: float) -> Finding | None:
+    """Return what is odd about the answer to a plain greeting; None when it is a broker's."""
     writer = None
     try:
         async with asyncio.timeout(patience):
@@ -129,7 +134,13 @@ async def _speaks(host: str, port: int, patience: float) -> str | None:
             answer = await reader.readexactly(8)
     except asyncio.IncompleteReadError as error:
         answer = error.partial
-    except (OSError, TimeoutError):
+    except TimeoutError:
+        return Finding(
+            f"{where} takes connections and does not answer: see how the broker is, and that "
+            "[redpanda] bootstrap_servers and security_protocol are right",
+            lasting=False,
+        )
+    except OSError:
         answer = b""
     finally:
         if writer is not None:
@@ -140,25 +151,27 @@ async def _speaks(host: str, port: int, patience: float) -> str | None:
     if len(answer) == 8 and size <= _LARGEST and answer[4:] == b"\0\0\0\1":
         return None
     if answer[:1] in (b"\x15", b"\x16"):
-        return "wants an encrypted connection: set [redpanda] security_protocol to SSL or SASL_SSL"
-    if not answer:
-        return (
-            "closes the connection or does not answer, as a broker does that wants an encrypted "
-            "one: set [redpanda] security_protocol to SSL or SASL_SSL, or correct the port"
+        said = "wants an encrypted connection: set [redpanda] security_protocol to SSL or SASL_SSL"
+    elif not answer:
+        said = (
+            "closes the connection, as a broker does that wants an encrypted one: set [redpanda] "
+            "security_protocol to SSL or SASL_SSL, or correct the port"
         )
-    return (
-        f"is no Kafka broker, it answers {one_line(ascii(answer))}: "
-        "correct [redpanda] bootstrap_servers"
-    )
+    else:
+        said = (
+            f"is no Kafka broker, it answers {one_line(ascii(answer))}: "
+            "correct [redpanda] bootstrap_servers"
+        )
+    return Finding(f"{where} {said}", lasting=True)
 
 
 def _refused(
-    where: str, settings: RedpandaSettings, error: Exception, speaks: str | None
+    where: str, settings: RedpandaSettings, error: Exception, *, is_plain: bool
 ) -> Finding:
     protocol = settings.security_protocol
     if isinstance(error, ssl.SSLCertVerificationError):
         return Finding(f"{where}: {_certificate(error)}", lasting=True)
-    if isinstance(error, OSError) and speaks is None and protocol.endswith("SSL"):
+    if isinstance(error, OSError) and is_plain and protocol.endswith("SSL"):
         return Finding(
             f"{where} does not encrypt: set [redpanda] security_protocol to PLAINTEXT or "
             "SASL_PLAINTEXT, or correct the port",
@@ -209,7 +222,7 @@ def _dismissed(where: str, settings: RedpandaSettings, error: Exception) -> Find
     """Return what it means that a broker takes the connection, and no request."""
     protocol = settings.security_protocol
     if protocol.startswith("SASL") or isinstance(error, TimeoutError):
-        return _refused(where, settings, error, None)
+        return _refused(where, settings, error, is_plain=True)
     wanted = "SASL_SSL" if protocol.endswith("SSL") else "SASL_PLAINTEXT"
     return Finding(
         f"{where} takes no request from somebody who has not logged in: set [redpanda] "

@@ -85,22 +85,32 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
         )
     if isinstance(error, errors.InvalidSessionTimeoutError):
         return "the broker does not allow [redpanda] session_timeout: choose another one"
-    text = one_line(str(error))
+    # The text of aiokafka's errors begins with their name, too.
+    text = _argument(error) if isinstance(error, errors.KafkaError) else one_line(str(error))
+    if type(error) is errors.KafkaError and group is not None:
+        return (
+            f"aiokafka cannot follow what happens in group {group} ({text}): there may be members "
+            "of another kind in it. Stop them, or choose another name in [consumer] group"
+        )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def unpublished(error: BaseException, topic: str, size: int) -> PublishError:
+def unpublished(
+    error: BaseException, topic: str, size: int, largest: int | None = None
+) -> PublishError:
     """Return the error for whoever sent a message that a broker did not take.
 
     Args:
         error: What aiokafka raised.
         topic: The topic.
         size: Bytes of the message.
+        largest: Bytes that the topic takes, when it is known.
     """
     if isinstance(error, TOO_LARGE):
+        limit = "" if largest is None else f"the {largest:,} that "
         return PublishError(
-            f"{topic}: {size:,} bytes are more than max.message.bytes of the topic allows: raise "
-            "it there, or send a reference to the data instead",
+            f"{topic}: {size:,} bytes are more than {limit}max.message.bytes of the topic allows: "
+            "raise it there, or send a reference to the data instead",
             fate="rejected",
         )
     if isinstance(error, TransportError):

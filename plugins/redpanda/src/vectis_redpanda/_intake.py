@@ -73,6 +73,11 @@ class Intake:
         """The partitions that are held."""
         return frozenset(self._held)
 
+    @property
+    def paused(self) -> frozenset[TopicPartition]:
+        """Those of them that are left out."""
+        return frozenset(self._paused)
+
     def hold(self, partitions: Mapping[TopicPartition, int]) -> None:
         """Begin with partitions, each at the offset that is to come first."""
         for where, offset in partitions.items():
@@ -144,6 +149,8 @@ class Intake:
                 found += await self._taken(turn, most - len(found))
         if found:
             self._heard = monotonic()
+        elif has_ended(self.consumer):
+            raise Ended(f"{self._named}: aiokafka has stopped fetching")
         return found
 
     async def check_group(self) -> None:
@@ -246,7 +253,7 @@ class Intake:
             return  # it was assigned a moment ago, and is about to get its offset
         if has_ended(self.consumer):
             said = explained(error, group=self._group)
-            raise Ended(f"{self._named}: {said}; reading starts anew") from error
+            raise Ended(f"{self._named}: {said}") from error
         if isinstance(error, errors.KafkaError):
             said = explained(error, group=self._group)
             raise TransportError(f"{self._named}: {said}") from error

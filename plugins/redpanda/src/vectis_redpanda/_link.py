@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
@@ -73,7 +74,9 @@ class Link:
             max_request_size=settings.max_request_size,
             metadata_max_age_ms=_METADATA_AGE,
         )
-        await self._started(producer.start, lambda: drop_producer(producer), seconds)
+        # What a broker refuses once it is connected to is what makes the producer idempotent.
+        refused = "it takes no idempotent producer, which order and no duplicates need"
+        await self._started(producer.start, lambda: drop_producer(producer), seconds, refused)
         return producer
 
     async def consumer(self, group: str | None, rebalance_timeout: float) -> AIOKafkaConsumer:
@@ -143,7 +146,9 @@ class Link:
         start: Callable[[], Awaitable[object]],
         drop: Callable[[], Awaitable[object]],
         seconds: float,
+        refused: str = "",
     ) -> None:
+        begun = monotonic()
         try:
             async with asyncio.timeout(seconds):
                 await start()
@@ -151,16 +156,20 @@ class Link:
             await drop()
             if not isinstance(error, errors.KafkaError | OSError | TimeoutError | ValueError):
                 raise
-            raise await self._cause(error, min(seconds / 2, _LOOK)) from error
+            # Half as long again, and what the start has left: who is refused is so at once.
+            left = begun + 1.5 * seconds - monotonic()
+            raise await self._cause(error, min(left, _LOOK), refused) from error
 
-    async def _cause(self, error: BaseException, seconds: float) -> TransportError:
+    async def _cause(self, error: BaseException, seconds: float, refused: str) -> TransportError:
         found = await self.trouble(seconds)
         if found is not None:
             return found
         if isinstance(error, errors.KafkaError) and not isinstance(
             error, errors.KafkaConnectionError
         ):
-            return TransportError(f"{self.named}: {explained(error)}")
+            kind = TransportError if error.retriable else Refused
+            said = explained(error)
+            return kind(f"{self.named}: {f'{refused} ({said})' if refused else said}")
         return TransportError(
             f"{self.named}: a broker answers, and still no connection was made: see that its "
             "advertised.listeners are addresses that can be reached from here"
@@ -169,19 +178,25 @@ class Link:
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
     """Close a producer that has nothing to send any more; one that hangs is dropped."""
-    try:
-        async with asyncio.timeout(_LAST_WORD):
-            await producer.stop()
-    except (TimeoutError, errors.KafkaError, OSError):
-        await drop_producer(producer)
+    await _stop(producer.stop, lambda: drop_producer(producer))
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Leave the group and close a consumer; one that hangs is dropped."""
+    await _stop(consumer.stop, lambda: drop_consumer(consumer))
+
+
+async def _stop(
+    stop: Callable[[], Awaitable[object]], drop: Callable[[], Awaitable[object]]
+) -> None:
     try:
         async with asyncio.timeout(_LAST_WORD):
-            await consumer.stop()
-    except (TimeoutError, errors.KafkaError, OSError, asyncio.CancelledError) as error:
-        await drop_consumer(consumer)
-        if isinstance(error, asyncio.CancelledError):
+            await stop()
+    except (TimeoutError, errors.KafkaError, OSError):
+        await drop()
+    except asyncio.CancelledError:
+        await drop()
+        # A consumer that was about to try again lets the end of its own tasks through.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
             raise

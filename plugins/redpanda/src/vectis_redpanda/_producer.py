@@ -2,7 +2,8 @@
 
 aiokafka is given whole batches, one for each partition at a time. So what waits is still ours: it
 keeps its order whatever happens to a producer, it can be given up when it is late (aiokafka keeps
-an idempotent batch for ever, #1101), and it is known whether a message ever left.
+an idempotent batch for ever, #1101), and it is known whether a message ever left. What waits is in
+`_backlog`, and given up there.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from aiokafka import errors
 
 from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
 from vectis.core.exceptions import PublishError, TransportError
+from vectis_redpanda._backlog import Backlog
 from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
 from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused, stop_producer
 from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
+from vectis_redpanda._topics import largest_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from aiokafka import AIOKafkaProducer
 
     from vectis.core.message import Message, Receipt
     from vectis_redpanda._link import Link
+    from vectis_redpanda._queues import Waiting
 
 __all__ = ["Producer"]
 
@@ -52,14 +56,14 @@ class Producer:
         self._patience = patience
         self._linger = link.settings.linger_ms / 1000
         self._largest = link.settings.max_request_size
-        self._topics: dict[str, TopicQueues] = {}
+        self._backlog = Backlog(link.named, patience)
+        self._topics = self._backlog.topics
         self._ready: dict[PartitionQueue, None] = {}  # something waits, nothing is under way
         self._seeking: dict[str, asyncio.Task[None]] = {}  # topics whose partitions are asked for
         self._news = asyncio.Event()
-        self._empty = asyncio.Event()
         self._session: Session | None = None
         self._sessions: set[Session] = set()  # that one, and those with something under way
-        self._ending: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
         self._trouble: TransportError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
@@ -91,13 +95,14 @@ class Producer:
         Raises:
             TransportError: Some of it was not.
         """
-        self._empty.clear()
-        self._tell_if_empty()
+        self._backlog.empty.clear()
+        self._backlog.tell_if_empty()
         try:
             async with asyncio.timeout(self._patience):
-                await self._empty.wait()
+                await self._backlog.empty.wait()
         except TimeoutError as error:
-            self._give_up()
+            closed = TransportError(f"the connection to {self._link.named} was closed")
+            self._backlog.give_up(self._trouble or closed, self._loop.time())
             raise TransportError(
                 f"{self._link.named}: not everything was acknowledged within {self._patience:.3g} "
                 "s before closing; whoever sent the rest has been told"
@@ -119,12 +124,12 @@ class Producer:
                     await self._send_ready()
                 except Exception as error:
                     logger.exception("publishing to %s failed, and goes on", self._link.named)
-                    self._fail_waiting(error)
+                    self._backlog.fail_waiting(error)
         finally:
             # Here also when the event loop ends and nobody has closed anything.
             if self._timer is not None:
                 self._timer.cancel()
-            for task in (*self._seeking.values(), *self._ending):
+            for task in (*self._seeking.values(), *self._aside):
                 task.cancel()
             for session in self._sessions:
                 closed = drop_producer if session.flights else stop_producer
@@ -160,13 +165,13 @@ class Producer:
         if self._session is not None and not self._session.worn:
             return self._session
         pause = _SOON
-        while self._anybody_waits:
+        while self._backlog.anybody_waits:
             try:
                 producer = await self._link.producer(self._patience / 2)
             except TransportError as error:
                 self._trouble = error
                 if isinstance(error, Refused):
-                    self._fail_waiting(error)
+                    self._backlog.fail_waiting(error)
                     break
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LATER)
@@ -193,7 +198,7 @@ class Producer:
         if not taken:
             if queue.waiting:
                 self._ready[queue] = None
-            self._tell_if_empty()
+            self._backlog.tell_if_empty()
             return
         flight = queue.flight = Flight(queue, taken, session, self._loop.time())
         session.flights += 1
@@ -229,8 +234,8 @@ class Producer:
         if queue.waiting:
             self._ready[queue] = None
             self._news.set()
-        elif not self._empty.is_set():
-            self._tell_if_empty()
+        elif not self._backlog.empty.is_set():
+            self._backlog.tell_if_empty()
 
     def _refused(self, flight: Flight, error: BaseException) -> None:
         """See to the messages of a batch that was not written."""
@@ -242,6 +247,8 @@ class Producer:
             size = sum(one.message.size for one in taken)
             queue.limit = max(1, min(queue.limit or size, size) // 2)
             queue.put_back(taken)
+        elif isinstance(error, TOO_LARGE):
+            self._have_done(self._tell_too_large(taken[0], error))
         else:
             for message, answer, _ in taken:
                 if not answer.done():
@@ -253,9 +260,26 @@ class Producer:
             await closed(session.producer)
             self._sessions.discard(session)
 
-        task = self._loop.create_task(end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._have_done(end())
+
+    async def _tell_too_large(self, one: Waiting, error: BaseException) -> None:
+        """Tell somebody that their message is too large, and for what."""
+        message, answer, since = one
+        largest = None
+        try:
+            async with asyncio.timeout_at(since + self._patience):
+                largest = await largest_message(self._link, message.topic)
+        except (TimeoutError, TransportError):
+            pass  # this user may not ask, for instance
+        finally:
+            if not answer.done():
+                answer.set_exception(unpublished(error, message.topic, message.size, largest))
+
+    def _have_done(self, job: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the sending; it ends with this producer at the latest."""
+        task = self._loop.create_task(job)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     # ------------------------------------------------------------ topics
 
@@ -280,113 +304,45 @@ class Producer:
         finally:
             del self._seeking[topic]
         queues = self._topics[topic]
-        for queue in (queues.unplaced, *queues.partitions):
+        for queue in queues.all():
             if problem is not None:
-                self._fail(queue, problem)
+                self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
         self._news.set()
-        self._tell_if_empty()
+        self._backlog.tell_if_empty()
 
     # ------------------------------------------------------------ giving up
-
-    @property
-    def _queues(self) -> Iterator[PartitionQueue]:
-        for queues in self._topics.values():
-            yield queues.unplaced
-            yield from queues.partitions
-
-    @property
-    def _anybody_waits(self) -> bool:
-        return any(queue.waiting for queue in self._queues)
-
-    @property
-    def _outstanding(self) -> bool:
-        return any(queue.waiting or queue.flight for queue in self._queues)
-
-    def _tell_if_empty(self) -> None:
-        if not self._outstanding:
-            self._empty.set()
 
     def _sweep(self) -> None:
         """Give up on what is late, and come again when the next one is."""
         now = self._loop.time()
-        before = now - self._patience
-        pending: list[float] = []
-        for queue in self._queues:
-            for message, answer, _ in queue.overdue(before):
-                if not answer.done():
-                    answer.set_exception(self._late(message.topic))
-            pending += [queue.waiting[0].since] if queue.waiting else []
-            if (flight := queue.flight) is not None:
-                self._fail_flight(flight, before)
-                # Its producer may never come back: the brokers may have other addresses by now.
-                if flight.since + 2 * self._patience < before:
-                    self._abandon(flight.session)
-                pending += [since for _, answer, since in flight.taken if not answer.done()]
-        self._tell_if_empty()
-        if pending:
-            self._timer = self._loop.call_at(min(pending) + self._patience, self._sweep)
-        elif self._outstanding:  # what nobody waits for any more is still under way
+        # Its producer may never come back: the brokers may have other addresses by now.
+        for session in self._backlog.stuck(now):
+            self._abandon(session, now)
+        oldest = self._backlog.sweep(now, self._hindrance)
+        if oldest is not None:
+            self._timer = self._loop.call_at(oldest + self._patience, self._sweep)
+        elif self._backlog.outstanding:  # nobody waits for it any more, and it is still under way
             self._timer = self._loop.call_later(self._patience, self._sweep)
         else:
             self._timer = None
 
-    def _abandon(self, session: Session) -> None:
+    def _abandon(self, session: Session, now: float) -> None:
         session.worn = True
-        for queue in self._queues:
-            if queue.flight is not None and queue.flight.session is session:
-                self._fail_flight(queue.flight, self._loop.time())
-                queue.flight = None
-                session.flights -= 1
-                if queue.waiting:
-                    self._ready[queue] = None
+        left = self._backlog.abandon(session, now)
+        self._ready.update(dict.fromkeys(queue for queue in left if queue.waiting))
         self._end(session, drop_producer)
         self._news.set()
 
-    def _fail_waiting(self, error: BaseException) -> None:
-        for queue in self._queues:
-            self._fail(queue, error)
-        self._tell_if_empty()
-
-    def _give_up(self) -> None:
-        """Fail everything that is still here."""
-        why = self._trouble or TransportError(f"the connection to {self._link.named} was closed")
-        for queue in self._queues:
-            self._fail(queue, why)
-            if queue.flight is not None:
-                self._fail_flight(queue.flight, self._loop.time())
-
-    def _fail(self, queue: PartitionQueue, error: BaseException) -> None:
-        """Tell everybody in a queue that their message is not sent."""
-        for message, answer, _ in queue.waiting:
-            if not answer.done():
-                failure = unpublished(error, queue.topic, message.size)
-                answer.set_exception(failure)
-        queue.waiting.clear()
-
-    def _fail_flight(self, flight: Flight, before: float) -> None:
-        queue = flight.queue
-        for _, answer, since in flight.taken:
-            if since <= before and not answer.done():
-                answer.set_exception(
-                    PublishError(
-                        f"{queue.topic}/{queue.number}: sent, and not acknowledged by "
-                        f"{self._link.named} within {self._patience:.3g} s. It may be there all "
-                        "the same: publish again with the same event_id",
-                        fate="unknown",
-                    )
-                )
-
-    def _late(self, topic: str) -> PublishError:
-        why: object = self._trouble
-        if why is None and self._session is not None:
-            why = f"{self._link.named} has not acknowledged what was sent before it"
-        elif why is None:
-            why = f"no connection to {self._link.named} was made"
-        return PublishError(
-            f"{topic}: not sent within {self._patience:.3g} s: {why}", fate="not_sent"
-        )
+    @property
+    def _hindrance(self) -> object:
+        """What keeps those that wait."""
+        if self._trouble is not None:
+            return self._trouble
+        if self._session is not None:
+            return f"{self._link.named} has not acknowledged what was sent before it"
+        return f"no connection to {self._link.named} was made"
 
 
 def _too_large(topic: str, size: int, largest: int) -> PublishError:

@@ -178,6 +178,7 @@ class TopicQueues:
         self.name = name
         self.partitions: list[PartitionQueue] = []
         self.unplaced = PartitionQueue(name, -1)
+        self._gone: list[PartitionQueue] = []  # whose partition is gone, with a batch under way
         self._turns = count()
 
     def put(self, one: Waiting) -> PartitionQueue:
@@ -192,15 +193,28 @@ class TopicQueues:
         queue.waiting.append(one)
         return queue
 
+    def all(self) -> Iterator[PartitionQueue]:
+        """Give every queue that may have something in it, or under way."""
+        yield self.unplaced
+        yield from self.partitions
+        yield from self._gone
+
     def resize(self, partitions: int) -> Sequence[PartitionQueue]:
         """Note how many partitions the topic has; return the queues that got what waited for that.
 
-        Nothing goes away when there are fewer than before: what is there is sent all the same.
+        A topic that was made anew may have fewer than before: what waited for those that are gone
+        goes where its key belongs now, and what is under way to them ends by itself.
         """
+        self._gone += self.partitions[partitions:]
+        del self.partitions[partitions:]
+        homeless: list[Waiting] = []
+        for queue in (self.unplaced, *self._gone):
+            homeless += queue.waiting
+            queue.waiting.clear()
+        self._gone = [queue for queue in self._gone if queue.flight is not None]
         for number in range(len(self.partitions), partitions):
             self.partitions.append(PartitionQueue(self.name, number))
-        waiting, self.unplaced.waiting = self.unplaced.waiting, deque()
-        return list({id(queue): queue for queue in map(self.put, waiting)}.values())
+        return list({id(queue): queue for queue in map(self.put, homeless)}.values())
 
 
 @lru_cache(maxsize=8192)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from vectis_redpanda._faults import explained
 from vectis_redpanda._intake import Ended, Intake
 from vectis_redpanda._internals import committed_offsets, partitions_of
 from vectis_redpanda._link import stop_consumer
+from vectis_redpanda._silence import Silence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
+logger = logging.getLogger("vectis.redpanda")
+
 _LOOK, _LOOK_AGAIN = 0.25, 10.0  # seconds between looks: for a missing topic, for more partitions
-_SILENCE = 10.0  # seconds without a word from the brokers that are too many
 
 
 class Reader:
@@ -46,6 +49,9 @@ class Reader:
         self._intake: Intake | None = None
         self._positions: dict[TopicPartition, int] = {}  # where to begin anew
         self._looked = 0.0
+        self._heard = monotonic()  # when a broker last said which partitions there are
+        self._silence = Silence(link, self._named)
+        self._ended = False  # whether aiokafka's consumer is of no use any more
         self._missing = True
         self._closed = False
         self._process = os.getpid()
@@ -67,11 +73,15 @@ class Reader:
         deadline = monotonic() + timeout
         while True:
             intake = self._running
+            if self._ended:
+                await self._renew(intake)
+                continue
             try:
                 await self._look(intake)
                 found = await intake.take(max_records)
-            except Ended:
-                await self._renew(intake)
+            except Ended as error:
+                self._ended = True
+                logger.error("%s; reading starts anew", error)
                 continue
             if found:
                 for delivery in found:
@@ -158,13 +168,16 @@ class Reader:
 
     async def _connect(self) -> Intake:
         consumer = await self._link.consumer(None, 1.0)
+        self._heard = monotonic()
         return Intake(consumer, self._named, self._link.settings.request_timeout)
 
     async def _renew(self, intake: Intake) -> None:
         """Go on with another consumer, each partition from where the last fetch ended."""
         self._intake = await self._connect()
+        self._ended = False
         await stop_consumer(intake.consumer)
         self._assign(self._intake, self._positions)
+        self._intake.pause(intake.paused)
 
     # ------------------------------------------------------------ partitions
 
@@ -179,7 +192,7 @@ class Reader:
             raise TransportError(f"{self._named}: {explained(error)}") from error
         except (errors.KafkaError, TimeoutError) as error:
             raise await self._unreachable(error) from error
-        self._looked = monotonic()
+        self._looked = self._heard = monotonic()
         self._missing = len(found) < len(self._topics)
         partitions = {
             TopicPartition(t, number) for t, numbers in found.items() for number in numbers
@@ -212,9 +225,12 @@ class Reader:
     # ------------------------------------------------------------ silence
 
     async def _check_silence(self, intake: Intake) -> None:
-        if (silent := intake.silence()) > min(_SILENCE, self._link.settings.request_timeout):
-            raise await self._unreachable(TimeoutError(f"no answer for {silent:.0f} s"))
+        """Raise when the brokers have said nothing for too long."""
+        seconds = intake.silence()
+        self._ended = self._silence.is_final(seconds)
+        await self._silence.check(seconds, "has had no answer to any fetch")
 
     async def _unreachable(self, error: BaseException) -> TransportError:
+        self._ended = self._silence.is_final(monotonic() - self._heard)
         trouble = await self._link.trouble()
         return TransportError(f"{self._named}: {trouble or explained(error)}")

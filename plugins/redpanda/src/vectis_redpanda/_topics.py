@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from vectis_redpanda._link import Link
     from vectis_redpanda.settings import RedpandaSettings
 
-__all__ = ["HEADROOM", "Topic", "create", "existing", "is_dead_letters", "missing_dead_letters"]
+__all__ = [
+    "HEADROOM",
+    "Topic",
+    "create",
+    "existing",
+    "is_dead_letters",
+    "largest_message",
+    "missing_dead_letters",
+]
 
 HEADROOM = 65_536
 """Bytes that a dead letter may be larger than the message in it: the headers that say why."""
@@ -77,6 +85,20 @@ async def existing(link: Link, names: Collection[str] | None = None) -> dict[str
     """
     async with link.admin() as admin:
         return await _existing(admin, names)
+
+
+async def largest_message(link: Link, name: str) -> int | None:
+    """Return how many bytes a message of a topic may have; None when this user may not know.
+
+    Raises:
+        TransportError: No broker can be reached, or it does not say.
+    """
+    async with link.admin() as admin:
+        try:
+            config = (await _configs(admin, [name])).get(name, {})
+        except errors.KafkaError as error:
+            raise TransportError(f"{name}: {explained(error, topic=name)}") from error
+    return int(config[_LARGEST]) if _LARGEST in config else None
 
 
 async def create(

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from vectis.core.distributions import distribution
 from vectis.core.exceptions import PluginError
 from vectis.core.places import place
-from vectis.core.plugins import COMMANDS, distribution
+from vectis.core.plugins import COMMANDS
 from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Container
+
+    from importlib_metadata import EntryPoint
 
 __all__ = ["AddedCommand", "added_commands"]
 
@@ -81,7 +84,7 @@ def added_commands(built_in: Container[str]) -> list[AddedCommand]:
     entries = list(entry_points(group=COMMANDS))
     owners: dict[str, list[str]] = {}
     for entry in entries:
-        owners.setdefault(entry.name, []).append(" ".join(distribution(entry)))
+        owners.setdefault(entry.name, []).append(_origin(entry))
     found = []
     for entry in entries:
         refused = ""
@@ -94,9 +97,14 @@ def added_commands(built_in: Container[str]) -> list[AddedCommand]:
             AddedCommand(
                 name=entry.name,
                 entry_point=entry.value,
-                distribution=" ".join(distribution(entry)),
+                distribution=_origin(entry),
                 refused=refused,
                 entry=entry,
             )
         )
     return sorted(found, key=lambda command: (command.name, command.distribution))
+
+
+def _origin(entry: EntryPoint) -> str:
+    origin = distribution(entry)
+    return f"{origin.name} {origin.version}"

@@ -20,7 +20,7 @@ from vectis.core.hub import Hub
 from vectis.core.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["Assembled", "application", "assemble", "import_modules", "quiet"]
 
@@ -38,18 +38,25 @@ class Assembled:
     problem: PluginError | None
 
 
-def assemble() -> Assembled:
+def _load(environ: Mapping[str, str]) -> Config:
+    return Config.load(environ=environ)
+
+
+def assemble(load: Callable[[Mapping[str, str]], Config] = _load) -> Assembled:
     """Put a hub together even when `[plugins] require` is not met, which is `problem` then.
+
+    Args:
+        load: Makes the config out of the environment; default: the file that is found.
 
     Raises:
         ConfigError: The config cannot be read, or one of Vectis's own tables is wrong.
     """
     with redirect_stdout(sys.stderr):
         try:
-            return Assembled(Hub(Config.load()), None)
+            return Assembled(Hub(load(os.environ)), None)
         except PluginError as error:
             lenient = {**os.environ, "VECTIS_PLUGINS_REQUIRE": ""}
-            return Assembled(Hub(Config.load(environ=lenient)), error)
+            return Assembled(Hub(load(lenient)), error)
 
 
 @contextmanager

@@ -20,8 +20,10 @@ from vectis.core.cli.application import assemble, import_modules
 from vectis.core.cli.group import BUILT_IN
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
+from vectis.core.fitting import CORE
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
+from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
@@ -75,6 +77,9 @@ def examine(modules: Sequence[str]) -> list[Check]:
     try:
         checks += _config(hub)
         checks += (_plugin(hub, plugin) for plugin in hub.plugins)
+        for name in uninstalled(hub.plugins):
+            missing = f"{HUB} requires it, and it is not installed"
+            checks.append(Check(f"plugin of {name}", "warn", missing, f"pip install {name}"))
         if not hub.plugins:
             checks.append(Check("plugins", "warn", "none are installed", "pip install vectis-hub"))
         if assembled.problem is not None:
@@ -106,6 +111,14 @@ def _config(hub: Hub) -> Iterator[Check]:
     else:
         yield Check(
             "config", "ok", "no file: neither vectis.toml nor [tool.vectis] from here upwards"
+        )
+    if hub.config.safe_mode:
+        spared = ", ".join(sorted(default_distributions() - {CORE}))
+        yield Check(
+            "safe mode",
+            "warn",
+            f"VECTIS_SAFE_MODE is set: only the default plugins are loaded, those of {spared}",
+            "unset it to start as configured; `vectis plugins bisect` finds the plugin at fault",
         )
     for warning in hub.config.warnings(plugin.name for plugin in hub.plugins):
         yield Check("config", "warn", warning, "correct or remove it")
@@ -147,11 +160,11 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
             if unmarked
             else "mark functions of the entry point with @handles, @on_event or @hookimpl",
         )
-    return Check(
-        name,
-        "ok",
-        f"loaded, {plugin.reason}; hooks: {len(plugin.hooks)}, handlers: {handlers}",
-    )
+    counts = f"loaded, {plugin.reason}; hooks: {len(plugin.hooks)}, handlers: {handlers}"
+    if plugin.outdated:
+        remedy = "it works until then; upgrade it, or tell its authors"
+        return Check(name, "warn", f"{counts}; {'; '.join(plugin.outdated)}", remedy)
+    return Check(name, "ok", counts)
 
 
 def _modules(modules: Sequence[str]) -> Iterator[Check]:
@@ -179,10 +192,17 @@ def _bus(hub: Hub) -> Iterator[Check]:
             "bus",
             "fail",
             f"none is enabled, so every emit raises: {', '.join(waiting[:3])} wait for one",
-            "pip install vectis-bus, or enable it",
+            _get_bus(hub),
         )
     else:
-        yield Check("bus", "warn", "none is enabled: emit does nothing", "pip install vectis-bus")
+        yield Check("bus", "warn", "none is enabled: emit does nothing", _get_bus(hub))
+
+
+def _get_bus(hub: Hub) -> str:
+    for plugin in hub.plugins:
+        if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
+            return f"`vectis plugins enable {plugin.name}`: it is {plugin.reason}"
+    return "pip install vectis-bus, or another bus"
 
 
 def _transport(hub: Hub) -> Iterator[Check]:
@@ -218,6 +238,11 @@ def _transport(hub: Hub) -> Iterator[Check]:
     elif problem := configured_transport(hub):
         yield Check("transport", "fail", problem, "until then publishing raises")
     else:
+        for plugin in hub.plugins:
+            if plugin.state == "disabled" and hub.config.mentions(plugin.name):
+                unused = f"{plugin.name} is configured, and {plugin.reason}"
+                remedy = f"`vectis plugins enable {plugin.name}`, or remove its settings"
+                yield Check("transport", "warn", unused, remedy)
         yield Check(
             "transport",
             "warn",

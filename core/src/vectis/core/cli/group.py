@@ -15,19 +15,21 @@ from vectis.core.cli.running import EXIT_CODES, show_traceback, shown
 from vectis.core.exceptions import VectisError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vectis.core.cli.added import AddedCommand
     from vectis.core.cli.running import Failure
 
-__all__ = ["BUILT_IN", "Commands", "vectis"]
+__all__ = ["BUILT_IN", "Commands", "Deferred", "module_option", "vectis"]
 
 BUILT_IN = {
+    "catalog": "Show, check and export the event types.",
     "config": "Show every setting and where it came from.",
     "consume": "Call @on_event handlers for what arrives, until a signal.",
     "dlq": "Show, replay and purge dead letters.",
     "doctor": "Check that everything fits together, and say what to do.",
     "explain": "Show who would run for an event, in which order, and why.",
+    "graph": "Show who publishes what, where it travels and who handles it.",
     "handlers": "List every handler of the application and its plugins.",
     "plugins": "List the installed plugins, and what decided about each.",
     "publish": "Publish one event, and show the receipt.",
@@ -92,6 +94,44 @@ class Commands(click.Group):
         if added:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(command.name, command.help) for command in added])
+
+
+class Deferred(click.Group):
+    """A group of built-in commands, each imported only when it is used.
+
+    Args:
+        deferred: For each command the module of this package that holds it, and its first line.
+    """
+
+    def __init__(self, *args: Any, deferred: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deferred = deferred
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted(self._deferred)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None when there is none of this name."""
+        if cmd_name not in self._deferred:
+            return None
+        module = import_module(f"vectis.core.cli.{self._deferred[cmd_name][0]}")
+        found = getattr(module, cmd_name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with; an unknown one gets a suggestion."""
+        if not ctx.resilient_parsing and args[0] not in self._deferred and args[0][:1] != "-":
+            raise _unknown(args[0], self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(self._deferred.items())])
 
 
 def _added() -> list[AddedCommand]:

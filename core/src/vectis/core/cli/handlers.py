@@ -71,6 +71,7 @@ def _plain(hub: Hub, subscription: Subscription) -> dict[str, Any]:
         "once": subscription.once,
         "timeout": subscription.timeout,
         "required": subscription.required,
+        "takes": subscription.takes,
         "enabled": subscription.enabled,
         "changed_by": subscription.note,
     }

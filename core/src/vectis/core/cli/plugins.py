@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from vectis.core.cli.screen import Styled, heading, line, on_terminal, show_json, table
+from vectis.core.cli.group import Deferred
+from vectis.core.cli.screen import Styled, heading, line, note, on_terminal, show_json, table
+from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import decide, discover, unknown_names
 from vectis.core.redact import one_line
+from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import Config, ConsumerSettings, PluginsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from vectis.core.plugins import Plugin
 
@@ -27,7 +30,19 @@ __all__ = ["plugins"]
 _STYLES = {"disabled": "warn", "enabled": "good", "loaded": "good", "quarantined": "bad"}
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="")  # it has none yet
+_SUBCOMMANDS = {
+    "bisect": ("bisecting", "Find the plugin that breaks a command, in log2(n) runs of it."),
+    "disable": ("enabling", "Disable a plugin in the config file, and show what goes with it."),
+    "enable": ("enabling", "Enable a plugin in the config file."),
+}
+
+
+@click.group(
+    cls=Deferred,
+    deferred=_SUBCOMMANDS,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+)
 @click.option("--load", is_flag=True, help="Import the enabled ones; show hooks and handlers.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
@@ -42,10 +57,15 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
         return
     found, handlers, problem = _loaded() if load else _listed()
     if as_json:
-        show_json([_plain(plugin, handlers.get(plugin.name, []), load) for plugin in found])
+        defaults = default_distributions()
+        show_json([_plain(p, handlers.get(p.name, []), load, defaults) for p in found])
     else:
         _show(found, handlers, load)
     config = Config.load()
+    if config.safe_mode:
+        note("Safe mode: VECTIS_SAFE_MODE is set, and only the default plugins are loaded")
+    for name in uninstalled(found):
+        note(f"{name} is not installed, though {HUB} requires it: pip install {name}")
     settings = config.table("plugins", PluginsSettings)
     tolerate = config.table("consumer", ConsumerSettings).tolerate
     for warning in unknown_names(found, config, settings, tolerate):
@@ -77,7 +97,9 @@ def _loaded() -> tuple[Sequence[Plugin], dict[str, list[str]], PluginError | Non
     return assembled.hub.plugins, handlers, assembled.problem
 
 
-def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
+def _plain(
+    plugin: Plugin, handlers: list[str], load: bool, defaults: Collection[str]
+) -> dict[str, Any]:
     from vectis.core.places import place
 
     plain: dict[str, Any] = {
@@ -87,10 +109,14 @@ def _plain(plugin: Plugin, handlers: list[str], load: bool) -> dict[str, Any]:
         "entry_point": plugin.entry_point,
         "state": plugin.state,
         "reason": plugin.reason,
+        "default": normal(plugin.distribution) in defaults,
     }
     if load:
         plain["hooks"] = plugin.hooks
         plain["handlers"] = handlers
+        plain["requires"] = plugin.requires
+        plain["after"] = plugin.after
+        plain["outdated"] = plugin.outdated
         plain["place"] = place(plugin.cause, plugin.module) if plugin.cause else ""
     return plain
 
@@ -123,6 +149,11 @@ def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -
             heading(plugin.name)
             line(", ".join(plugin.hooks) or "none", indent=2, lead="hooks:    ")
             line(", ".join(handlers.get(plugin.name, [])) or "none", indent=2, lead="handlers: ")
+            if plugin.requires or plugin.after:
+                both = [*plugin.requires, *(f"{name} if it is there" for name in plugin.after)]
+                line(", ".join(both), indent=2, lead="follows:  ")
+            for sentence in plugin.outdated:
+                line(sentence, indent=2, lead=Styled("outdated: ", "warn"))
 
 
 def _show_cause(plugin: Plugin) -> None:

@@ -53,7 +53,7 @@ class EventBus:
 
     def subscribe(
         self,
-        pattern: str,
+        pattern: str | type,
         handler: Handler,
         priority: int = 50,
         *,
@@ -64,8 +64,9 @@ class EventBus:
         """Run a handler inside every emit of a matching event.
 
         Args:
-            pattern: An event type, or a pattern: `order.*`, or `*` for all.
-            handler: Called with the event; `async def` or plain.
+            pattern: An event type, a pattern, `order.*` or `*` for all, or an event class.
+            handler: Called with the event, or with an instance of the event class that annotates
+                its parameter; `async def` or plain.
             priority: Lower runs earlier, ties in subscription order.
             once: Run for the first matching event only.
             timeout: Seconds after which it is cancelled and counts as failed; None for none.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
 from vectis.core.worker.handling import NEVER
-from vectis.core.worker.partition import NOTHING, Partition
+from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Engine:
         settings: `concurrency`, `order` and the bounds of a partition are used.
         moved: Called with a partition that has finished something, and whose `moved` was not set.
         resume: Called with the place of a paused partition that has room again.
+
+    Attributes:
+        fetch_size: How many deliveries to ask for at once.
+        partitions: Those that are assigned, by topic and number.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Engine:
         self._halted = False
         self._draining = 0
         self._ended = asyncio.Event()
+        callees = [callee for several in handling.callees.values() for callee in several]
+        self.fetch_size = fetch_size(settings, [callee.batch or 0 for callee in callees])
         # A plain tuple is equal to a TopicPartition, and cheaper to make.
         self.partitions: dict[tuple[str, int], Partition] = {}
 
@@ -67,7 +73,7 @@ class Engine:
     def assign(self, where: Iterable[TopicPartition]) -> None:
         """Begin with partitions that are ours now."""
         for one in where:
-            self.partitions[one] = partition = Partition(one, self._settings)
+            self.partitions[one] = partition = Partition(one, self._settings, self.fetch_size)
             if self._halted:
                 partition.halt()
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from vectis.core._usual import read_usual
+from vectis.core._usual import take_apart
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError, Reject, RetryLater
 from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
-from vectis.core.worker.calling import Callee
+from vectis.core.worker.calling import Callee, callees_of
 from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
 from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
@@ -93,7 +93,7 @@ class Handling:
         self._hub = hub
         self._letter_of = letter
         self.callees: dict[str, tuple[Callee, ...]] = {
-            event_type: tuple(Callee(subscription, threads) for subscription in subscriptions)
+            event_type: callees_of(subscriptions, threads, hub.catalogue)
             for event_type, subscriptions in handlers.items()
         }
         self._group = group
@@ -132,12 +132,16 @@ class Handling:
         Returns:
             None when it is finished; else what is to be awaited, with what became of it then.
         """
-        if job.received is not None or job.trouble is not None or self._around:
+        if job.read is not None or job.trouble is not None or self._around:
             return self._advance(job)
         if self._after:
             job.started = perf_counter()
-        received = job.received = read_usual(job.delivery, self._max_bytes)
-        if received is None or (callees := self.callees.get(received.type)) is None:
+        parts = job.read = take_apart(job.delivery, self._max_bytes)
+        if parts is None:
+            return self._advance(job)
+        event_type, payload = parts[0], parts[1]
+        callees = self.callees.get(event_type)
+        if callees is None:
             return self._advance(job)
         # What is awaited further down in words, made here in one go: most handlers never wait.
         for callee in callees:
@@ -146,7 +150,7 @@ class Handling:
             current.set(job)
             context, steps = copy_context(), self._steps
             try:
-                future = context.run(steps.send, (callee.call, received.type, received.payload))
+                future = context.run(steps.send, (callee.call, event_type, payload))
             except BaseException as error:
                 self._steps = _ready_to_step()
                 return self._advance(job, _failing(error))
@@ -182,8 +186,11 @@ class Handling:
             elif job.handler < len(callees):
                 callee = callees[job.handler]
                 if callee.batch:
-                    self.batches.join(job, callee)
-                    return NEVER
+                    misfit = callee.misfit(job)
+                    if misfit is None:
+                        self.batches.join(job, callee)
+                        return NEVER
+                    begun = _failing(misfit)
                 job.since = monotonic()
                 try:
                     await (begun or self._called(job, callee))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vectis.core._usual import Usual
 from vectis.core.worker.watermark import Held
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from vectis.core._usual import Parts
     from vectis.core.codec import Received
     from vectis.core.dead_letter import DeadLetter
     from vectis.core.events import Event
@@ -36,7 +38,7 @@ class Job(Held):
         "handler",
         "lane",
         "partition",
-        "received",
+        "read",
         "since",
         "started",
         "trouble",
@@ -49,7 +51,7 @@ class Job(Held):
         self.delivery = delivery
         self.partition = partition
         self.lane = lane
-        self.received: Received | None = None  # decoded when it first runs
+        self.read: Received | Parts | None = None  # decoded when it first runs
         self.handler = 0  # the number of the handler that is next
         self.started = (
             0.0  # seconds of `perf_counter`, when somebody wants to know how long it took
@@ -58,9 +60,22 @@ class Job(Held):
         self.trouble: Trouble | None = None  # most deliveries have none
 
     @property
+    def received(self) -> Received | None:
+        """What the delivery says; None before it was decoded."""
+        read = self.read
+        if isinstance(read, tuple):
+            read = self.read = Usual(read)
+        return read
+
+    @received.setter
+    def received(self, received: Received) -> None:
+        self.read = received
+
+    @property
     def event(self) -> Event | None:
         """The delivery's event, for correlation of what its handlers emit and publish."""
-        return None if self.received is None else self.received.event
+        received = self.received
+        return None if received is None else received.event
 
 
 class Trouble:

@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
 
-_FETCH = 200  # deliveries asked for at once: more of them fall out of the processor's caches
+_FETCH = 128  # deliveries asked for at once: more of them fall out of the processor's caches
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
 
 
-def fetch_size(settings: ConsumerSettings) -> int:
-    """Return how many deliveries to ask for at once.
+def fetch_size(settings: ConsumerSettings, batches: Iterable[int]) -> int:
+    """Return how many deliveries to ask for at once: enough for the largest batch to be full.
 
     All of them may be of one partition, and as many must fit into it before it is paused.
+
+    Args:
+        settings: `max_in_flight` is used.
+        batches: How many deliveries the batch handlers take.
     """
-    return min(_FETCH, max(1, settings.max_in_flight // 4))
+    return min(max(_FETCH, *batches, 0), max(1, settings.max_in_flight // 4))
 
 
 class Partition:
@@ -41,9 +45,10 @@ class Partition:
     Args:
         where: Topic and number.
         settings: `order`, `max_in_flight` and `max_in_flight_bytes` are used.
+        fetched: How many deliveries a fetch may bring.
     """
 
-    def __init__(self, where: TopicPartition, settings: ConsumerSettings) -> None:
+    def __init__(self, where: TopicPartition, settings: ConsumerSettings, fetched: int) -> None:
         self.where = where
         self.watermark: Watermark[Job] = Watermark()
         self.lanes: Lanes[Job] = Lanes()
@@ -62,7 +67,7 @@ class Partition:
         self._by_key = settings.order == "key"
         self._lane = b"" if settings.order == "partition" else None  # of every delivery, then
         self._most = settings.max_in_flight
-        self._fetched = fetch_size(settings)
+        self._fetched = fetched
         self._most_bytes = settings.max_in_flight_bytes
 
     def receive(self, deliveries: Iterable[Delivery]) -> list[Job]:
@@ -86,7 +91,7 @@ class Partition:
         """Let nothing begin that lies above what was begun already."""
         if self.until == EVERYTHING:
             begun = [
-                job.offset for job in self.watermark if job.finished or job.received or job.trouble
+                job.offset for job in self.watermark if job.finished or job.read or job.trouble
             ]
             self.until = max(begun, default=NOTHING)
 

@@ -14,7 +14,6 @@ from vectis.core.redact import one_line
 from vectis.core.transport import Route
 from vectis.core.worker.engine import Engine
 from vectis.core.worker.handling import Handling
-from vectis.core.worker.partition import fetch_size
 from vectis.core.worker.progress import Progress
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
@@ -109,7 +108,6 @@ class Worker:
         self._watchdog = Watchdog(self._snapshots, self._vitals, self._settings.stuck_after)
         self._telling = Telling(hub, self.status, self._consumer, self._vitals)
         self._stopping = asyncio.Event()
-        self._fetch_size = fetch_size(self._settings)
         self._failed_fetches = 0
         self._random = Random()
 
@@ -231,7 +229,9 @@ class Worker:
         vitals = self._vitals
         vitals.fetch_begins(_LISTEN)
         try:
-            deliveries = await self._consumer.fetch(max_records=self._fetch_size, timeout=_LISTEN)
+            deliveries = await self._consumer.fetch(
+                max_records=self._engine.fetch_size, timeout=_LISTEN
+            )
         except TransportError as error:
             vitals.fetch_ended(one_line(str(error)))
             self._failed_fetches += 1

@@ -1,0 +1,84 @@
+"""`vectis graph`: publishers, topics, handlers and plugins in one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vectis.core import graph as data
+from vectis.core.cli.application import application, quiet
+from vectis.core.cli.group import module_option
+from vectis.core.cli.screen import Styled, line, show_json
+
+if TYPE_CHECKING:
+    from vectis.core.cli.screen import Cell
+    from vectis.core.graph import Edge, Graph, Node
+
+__all__ = ["graph"]
+
+
+@click.command()
+@module_option
+@click.option("--mermaid", "form", flag_value="mermaid", help="Write Mermaid, for a page.")
+@click.option("--svg", "form", flag_value="svg", help="Write SVG, for a browser.")
+@click.option("--json", "form", flag_value="json", help="Write nodes and edges as JSON.")
+def graph(modules: tuple[str, ...], form: str | None) -> None:
+    """Show who publishes what, where it travels and who handles it.
+
+    A tree: each publisher with its event types, and below each the handlers on the bus in the order
+    of their priority, and the topics with the handlers that the worker calls. Publishers are the
+    plugins that declare an event type; types that none declares are together at the end.
+    """
+    quiet("vectis.plugins", "vectis.hub")
+    with application(modules) as hub:
+        drawn = data.graph(hub)
+    if form == "json":
+        show_json(drawn.plain())
+    elif form == "mermaid":
+        from vectis.core.cli.mermaid import mermaid
+
+        click.echo(mermaid(drawn))
+    elif form == "svg":
+        from vectis.core.cli.svg import svg
+
+        click.echo(svg(drawn))
+    else:
+        _show(drawn)
+
+
+def _show(drawn: Graph) -> None:
+    publishers = sorted(drawn.layer("publisher"), key=lambda n: (n.label == data.UNDECLARED, n.id))
+    for publisher in publishers:
+        line(Styled(publisher.label, "key"), *_remark(publisher))
+        for _, event in drawn.after(publisher):
+            line(event.label, indent=2)
+            for edge, target in drawn.after(event):
+                _show_target(drawn, event, edge, target)
+    if not publishers:
+        line("No event types and no handlers. Name the application's modules with --module")
+    _show_idle(drawn)
+    for absent in drawn.absent:
+        line(Styled(absent.plugin, "key"), f" is {absent.why}")
+
+
+def _show_target(drawn: Graph, event: Node, edge: Edge, target: Node) -> None:
+    if target.layer == "handler":
+        line(target.label, *_remark(target), indent=4, lead=f"bus {edge.label:>4}  ")
+        return
+    remarks = [text for text in (edge.label, target.note) if text]
+    line(target.label, Styled(f"  {', '.join(remarks)}", "hint"), indent=4, lead="topic     ")
+    for further, handler in drawn.after(target):
+        if further.label == event.label:
+            line(handler.label, *_remark(handler), indent=14, lead="worker  ")
+
+
+def _show_idle(drawn: Graph) -> None:
+    reached = {edge.target for edge in drawn.edges}
+    idle = [node for node in drawn.layer("handler") if node.id not in reached]
+    for node in idle:
+        line(Styled(node.label, "key"), ": no topic is known for what it handles")
+
+
+def _remark(node: Node) -> list[Cell]:
+    return [Styled(f"  {node.note}", "hint" if node.enabled else "warn")] if node.note else []

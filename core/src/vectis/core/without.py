@@ -1,0 +1,132 @@
+"""What an application would lack without one of its plugins: the data behind `plugins disable`.
+
+It asks an assembled hub, so it tells what is loaded now. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from vectis.core.exceptions import TransportError
+from vectis.core.needs import dependents
+from vectis.core.settings import PluginsSettings
+from vectis.core.subscription import pattern_matches
+from vectis.core.topics import topics_of_handler
+from vectis.core.transport import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vectis.core.hub import Hub
+    from vectis.core.plugins import Plugin
+    from vectis.core.subscription import Subscription
+
+__all__ = ["Loss", "without"]
+
+
+@attrs.frozen(kw_only=True)
+class Loss:
+    """What goes with a plugin.
+
+    Args:
+        handlers: Its handlers, such as `acme:record on order.*`.
+        unhandled: Event types and patterns that no other handler is there for.
+        hooks: The hooks that it implements.
+        event_types: What it brings to the catalogue.
+        topics: The topics that nobody else's handlers are read for.
+        stranded: Handlers of others whose topic only its catalogue names: no worker starts.
+        carries: `the bus` and the topics' `transport`, if it is one now.
+        needed_by: Who cannot do without it, in words.
+    """
+
+    handlers: tuple[str, ...] = ()
+    unhandled: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    event_types: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    stranded: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
+
+
+def without(hub: Hub, plugin: Plugin) -> Loss:
+    """Return what a hub would lack without a plugin; of one that is not loaded, nothing.
+
+    Args:
+        hub: An assembled one.
+        plugin: One of its plugins.
+
+    Example:
+        >>> from vectis.core import Hub, handles
+        >>> from vectis.core.without import without
+        >>> class Audit:
+        ...     @handles("order.*")
+        ...     def record(self, event): ...
+        >>> hub = Hub({}, plugins={"audit": Audit}, discover=False)
+        >>> without(hub, hub.plugins[0]).handlers
+        ('audit:Audit.record on order.*',)
+    """
+    if plugin.state != "loaded":
+        return Loss()
+    running = [subscription for subscription in hub.subscriptions if subscription.enabled]
+    own = [subscription for subscription in running if subscription.plugin == plugin.name]
+    others = [subscription for subscription in running if subscription.plugin != plugin.name]
+    return Loss(
+        handlers=tuple(f"{s.id} on {s.pattern}" for s in own),
+        unhandled=tuple(dict.fromkeys(s.pattern for s in own if not _handled(s, others))),
+        hooks=plugin.hooks,
+        event_types=tuple(known.name for known in hub.catalogue if known.plugin == plugin.name),
+        topics=tuple(sorted(_topics(hub, own) - _topics(hub, others))),
+        stranded=tuple(s.id for s in others if _stranded(hub, s, plugin.name)),
+        carries=tuple(_carries(hub, plugin.name)),
+        needed_by=tuple(_needed_by(hub, plugin)),
+    )
+
+
+def _handled(lost: Subscription, others: list[Subscription]) -> bool:
+    return any(s.scope == lost.scope and pattern_matches(s.pattern, lost.pattern) for s in others)
+
+
+def _topics(hub: Hub, subscriptions: list[Subscription]) -> set[str]:
+    return {
+        source.topic
+        for subscription in subscriptions
+        if subscription.scope == "service"
+        for source in topics_of_handler(hub, subscription)
+    }
+
+
+def _stranded(hub: Hub, subscription: Subscription, plugin: str) -> bool:
+    if subscription.scope != "service" or subscription.topic or hub.consumer_settings.topics:
+        return False
+    if any(subscription.pattern in types for types in hub.topics.values()):
+        return False
+    known = hub.catalogue.find(subscription.pattern)
+    return known is not None and known.plugin == plugin and known.topic is not None
+
+
+def _carries(hub: Hub, plugin: str) -> Iterator[str]:
+    for route, what in (
+        (Route("process", "vectis.without"), "the bus"),
+        (Route("service", "vectis.without"), "the transport"),
+    ):
+        try:
+            offer = hub.routing.offer(route)
+        except TransportError:
+            continue  # two offer: with one of them gone it is settled
+        if offer is not None and offer.plugin == plugin:
+            yield what
+
+
+def _needed_by(hub: Hub, plugin: Plugin) -> Iterator[str]:
+    for other in dependents(plugin.name, hub.plugins):
+        yield f"plugin {other} needs it"
+    required = hub.config.table("plugins", PluginsSettings).require
+    if plugin.name in required:
+        where = hub.config.origin_of_item("plugins", "require", plugin.name)
+        yield f"[plugins] require ({where}) names it, so nothing would start"
+    if hub.hub_settings.transport == plugin.name:
+        where = hub.config.origin("hub", "transport")
+        yield f"[hub] transport ({where}) names it to carry events"

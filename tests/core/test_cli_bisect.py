@@ -1,0 +1,124 @@
+"""`vectis plugins bisect`: real commands, in real processes, with plugins that break them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.core.cli_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Fails when the plugins in its arguments are all enabled, each word being one such combination.
+# It looks at what the loader decides, and imports none of them.
+COMMAND = """
+import sys
+from vectis.core.plugins import decide, discover
+from vectis.core.settings import Config, PluginsSettings
+
+config = Config.load()
+decided = decide(discover(), config, config.table("plugins", PluginsSettings))
+enabled = {plugin.name for plugin in decided if plugin.state == "enabled"}
+print("enabled:", *sorted(enabled))
+if any(set(word.split("+")) <= enabled for word in sys.argv[1:]):
+    sys.exit(7)
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    made.module("command", COMMAND)
+    made.config('[plugins]\ndisable = ["commerce", "sqlite"]\n')
+    for number in range(8):
+        made.install(f"acme-{number}", plugin=f"acme-{number} = acme_{number}")
+    return made
+
+
+def command(*words: str) -> list[str]:
+    return ["plugins", "bisect", "--", sys.executable, "command.py", *words]
+
+
+def test_the_plugin_that_breaks_a_command_is_named(world: World) -> None:
+    answer = world.vectis(*command("acme-5"))
+    assert answer.code == 0
+    assert answer.out == (
+        "acme-5 breaks the command: with it alone it fails (exit code 7)\n"
+        "  -> vectis plugins disable acme-5\n"
+    )
+    runs = [text for text in answer.err.splitlines() if text.startswith("run ")]
+    assert len(runs) <= 2 + 3 + 2
+    assert runs[0] == "run 1 of about 7: 8 of 8 suspects enabled, it fails (exit code 7)"
+    assert runs[1] == "run 2 of about 7: 0 of 8 suspects enabled, it passes"
+
+
+def test_plugins_that_break_it_together_are_named_together(world: World) -> None:
+    answer = world.vectis(*command("acme-1+acme-6"))
+    assert answer.out.startswith("acme-1 and acme-6 break the command together: ")
+
+
+def test_json_has_every_run(world: World) -> None:
+    answer = world.vectis("plugins", "bisect", "--json", *command("acme-2", "acme-4")[2:])
+    found = answer.json
+    assert (found["culprits"], found["others_fail"]) == (["acme-2"], True)
+    assert found["kept"] == ["bus", "redpanda"]
+    assert found["suspects"][0] == "acme-0"
+    assert found["command"][1:] == ["command.py", "acme-2", "acme-4"]
+    assert found["runs"][:2] == [
+        {"enabled": found["suspects"], "exit_code": 7},
+        {"enabled": [], "exit_code": 0},
+    ]
+
+
+def test_a_command_that_passes_has_nothing_to_find(world: World) -> None:
+    answer = world.vectis(*command())
+    assert answer.code == 1
+    assert "With all plugins enabled the command passes" in answer.err
+
+
+def test_a_command_that_fails_without_the_suspects_is_not_their_fault(world: World) -> None:
+    answer = world.vectis(*command("bus"))
+    assert answer.code == 1
+    assert "It fails without the suspects too" in answer.err
+    assert "enabled: bus redpanda" in answer.err
+    assert "Enabled in every run: bus, redpanda. Suspect the default plugins too with --all" in (
+        answer.err
+    )
+
+
+def test_default_plugins_are_suspects_when_asked_for(world: World) -> None:
+    answer = world.vectis("plugins", "bisect", "--all", *command("redpanda")[2:])
+    assert answer.out.startswith("redpanda breaks the command")
+
+
+def test_what_is_kept_is_in_every_run(world: World) -> None:
+    arguments = ["plugins", "bisect", "--keep", "acme-1", "--json", *command("acme-1+acme-6")[2:]]
+    found = world.vectis(*arguments).json
+    assert found["culprits"] == ["acme-6"]
+    assert found["kept"] == ["acme-1", "bus", "redpanda"]
+    answer = world.vectis("plugins", "bisect", "--keep", "acme-11", "--", "true")
+    assert (answer.code, "called 'acme-11'; did you mean" in answer.err) == (2, True)
+
+
+def test_the_config_counts_in_every_run_and_stays_as_it_is(world: World) -> None:
+    text = '[plugins]\ndisable = ["acme-0"]\nrequire = ["acme-3"]\n'
+    world.config(text)
+    found = world.vectis("plugins", "bisect", "--json", *command("acme-0", "acme-3")[2:]).json
+    assert found["culprits"] == ["acme-3"]
+    assert "acme-0" not in found["suspects"]
+    assert (world.here / "vectis.toml").read_text() == text
+
+
+def test_without_suspects_nothing_is_run(world: World) -> None:
+    world.config('[plugins]\nenable = ["bus"]\n')
+    answer = world.vectis("plugins", "bisect", "--", "no-such-command")
+    assert (answer.code, "No plugin is suspect" in answer.err) == (1, True)
+
+
+def test_a_command_that_does_not_exist_is_a_wrong_command(world: World) -> None:
+    answer = world.vectis("plugins", "bisect", "--", "no-such-command")
+    assert answer.code == 2
+    assert "no-such-command cannot be run: No such file or directory" in answer.err

@@ -1,0 +1,389 @@
+"""`vectis plugins enable` and `disable`: the config file changes by one name and no more."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.core.cli_world import World
+from vectis.core.cli.group import vectis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from tests.core.conftest import Install
+
+HANDLERS = """
+import attrs
+from vectis.core import event_type, handles, hookimpl, on_event
+
+@event_type("loyalty.earned", topic="acme.loyalty")
+@attrs.frozen
+class LoyaltyEarned:
+    points: int
+
+@hookimpl
+def vectis_register_events(catalogue):
+    catalogue.register(LoyaltyEarned)
+
+@handles("order.*")
+async def record(event): ...
+
+@on_event("loyalty.earned")
+async def write(event_type: str, payload: dict) -> None: ...
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `vectis plugins ...` in a folder of its own, in this process."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def invoke(*arguments: str, **environ: str) -> Result:
+        return CliRunner().invoke(
+            vectis, ["plugins", *arguments], env=environ, catch_exceptions=False
+        )
+
+    return invoke
+
+
+def write(text: str, name: str = "vectis.toml") -> None:
+    Path(name).write_text(text, encoding="utf-8", newline="")
+
+
+def read(name: str = "vectis.toml") -> str:
+    return Path(name).read_bytes().decode()
+
+
+# What the file becomes
+
+LAYOUTS = {
+    "one line": (
+        '# top\n[plugins]  # ours\ndisable = ["other"]  # why\n\n# hub\n[hub]\n',
+        '# top\n[plugins]  # ours\ndisable = ["other", "acme"]  # why\n\n# hub\n[hub]\n',
+    ),
+    "a line each": (
+        '[plugins]\ndisable = [\n  "other",  # it hangs\n]\n',
+        '[plugins]\ndisable = [\n  "other",  # it hangs\n  "acme",\n]\n',
+    ),
+    "a line each, the last without a comma": (
+        '[plugins]\ndisable = [\n    # first\n    "other"\n]\n',
+        '[plugins]\ndisable = [\n    # first\n    "other",\n    "acme"\n]\n',
+    ),
+    "no list yet": (
+        '[plugins]\nfail_open = ["x"]  # y\n\n# about the hub\n[hub]\n',
+        '[plugins]\ndisable = ["acme"]\nfail_open = ["x"]  # y\n\n# about the hub\n[hub]\n',
+    ),
+    "no table yet": (
+        '# top\n[hub]\nsource = "x"  # y',
+        '# top\n[hub]\nsource = "x"  # y\n\n[plugins]\ndisable = ["acme"]\n',
+    ),
+    "dotted keys": (
+        'plugins.fail_open = ["x"]  # y\n[hub]\n',
+        'plugins.fail_open = ["x"]  # y\nplugins.disable = ["acme"]\n[hub]\n',
+    ),
+    "an inline table": (
+        'plugins = {disable = ["other"]}  # y\n',
+        'plugins = {disable = ["other", "acme"]}  # y\n',
+    ),
+    "line ends of Windows": (
+        '[plugins]\r\ndisable = [\r\n  "other",\r\n]\r\n',
+        '[plugins]\r\ndisable = [\r\n  "other",\r\n  "acme",\r\n]\r\n',
+    ),
+    "a byte order mark": (
+        "\ufeff[plugins]\ndisable = []\n",
+        '\ufeff[plugins]\ndisable = ["acme"]\n',
+    ),
+    "an allow-list": (
+        '[plugins]\nenable = ["bus", "acme"]  # no more\n',
+        '[plugins]\nenable = ["bus"]  # no more\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_disable_changes_one_list_and_keeps_comments_and_layout(
+    install: Install, run: Callable[..., Result], layout: str
+) -> None:
+    install("acme")
+    before, after = LAYOUTS[layout]
+    write(before)
+    result = run("disable", "acme")
+    assert (result.exit_code, read()) == (0, after)
+    assert "[plugins]" in result.stdout
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_enable_takes_it_back(install: Install, run: Callable[..., Result], layout: str) -> None:
+    install("acme")
+    before, after = LAYOUTS[layout]
+    write(after)
+    assert run("enable", "acme").exit_code == 0
+    assert meaning(read()) == meaning(before)
+
+
+def meaning(text: str) -> dict[str, Any]:
+    """Return what a file says, whatever the order in its lists; an empty `disable` says nothing."""
+    tables = tomllib.loads(text.removeprefix("\ufeff"))
+    lists = {key: sorted(names) for key, names in tables.pop("plugins", {}).items()}
+    if lists.get("disable") == []:
+        del lists["disable"]
+    return {**tables, "plugins": lists}
+
+
+PROJECTS = {
+    "its own table": (
+        "[project]\n\n[tool.vectis.plugins]\nrequire = []\n\n[tool.mypy]\n",
+        '[project]\n\n[tool.vectis.plugins]\ndisable = ["acme"]\nrequire = []\n\n[tool.mypy]\n',
+    ),
+    "another table": (
+        "[tool.vectis.hub]\n\n[tool.mypy]\n",
+        '[tool.vectis.hub]\n\n[tool.mypy]\n\n[tool.vectis.plugins]\ndisable = ["acme"]\n',
+    ),
+    "dotted": (
+        '[tool]\nvectis.hub.source = "shop"\n',
+        '[tool]\nvectis.hub.source = "shop"\n\n[tool.vectis.plugins]\ndisable = ["acme"]\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_pyproject_toml_is_edited_where_it_holds_the_settings(
+    install: Install, run: Callable[..., Result], project: str
+) -> None:
+    install("acme")
+    before, after = PROJECTS[project]
+    write(before, "pyproject.toml")
+    assert run("disable", "acme").exit_code == 0
+    assert read("pyproject.toml") == after
+    assert not Path("vectis.toml").exists()
+    assert run("disable", "acme").stdout == (
+        "pyproject.toml: acme is disabled there already, so nothing changes\n"
+    )
+
+
+def test_without_a_file_one_is_made_and_said_to_be(
+    install: Install, run: Callable[..., Result]
+) -> None:
+    install("acme")
+    Path("pyproject.toml").write_text('[project]\nname = "shop"\n')
+    result = run("disable", "acme")
+    assert read() == '[plugins]\ndisable = ["acme"]\n'
+    assert f"no config file from here upwards, so {Path.cwd() / 'vectis.toml'}" in result.stderr
+
+
+def test_the_file_is_found_as_the_settings_find_it(
+    install: Install, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("acme")
+    write("[plugins]\n")
+    write("[plugins]\n", "other.toml")
+    inside = Path("inside")
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    run("disable", "acme", VECTIS_CONFIG="../other.toml")
+    assert (read("../other.toml"), read("../vectis.toml")) == (
+        '[plugins]\ndisable = ["acme"]\n',
+        "[plugins]\n",
+    )
+    run("disable", "acme")
+    assert read("../vectis.toml") == '[plugins]\ndisable = ["acme"]\n'
+    assert not Path("vectis.toml").exists()
+
+
+def test_an_allow_list_gets_what_is_enabled(install: Install, run: Callable[..., Result]) -> None:
+    install("acme")
+    write('[plugins]\nenable = ["bus"]\ndisable = ["acme", "other"]\n')
+    run("enable", "acme")
+    assert read() == '[plugins]\nenable = ["bus", "acme"]\ndisable = ["other"]\n'
+
+
+def test_a_dry_run_shows_the_change_and_writes_nothing(
+    install: Install, run: Callable[..., Result]
+) -> None:
+    install("acme")
+    write("[plugins]\ndisable = []  # none\n")
+    result = run("disable", "acme", "--dry-run")
+    assert '-disable = []  # none\n+disable = ["acme"]  # none\n' in result.stdout
+    assert read() == "[plugins]\ndisable = []  # none\n"
+    assert result.exit_code == 0
+
+
+def test_mode_and_link_stay(install: Install, run: Callable[..., Result], tmp_path: Path) -> None:
+    install("acme")
+    real = tmp_path / "real.toml"
+    real.write_text("[plugins]\n")
+    real.chmod(0o640)
+    link = Path("vectis.toml")
+    link.symlink_to(real)
+    run("disable", "acme")
+    assert link.is_symlink()
+    assert real.read_text() == '[plugins]\ndisable = ["acme"]\n'
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert [path.name for path in tmp_path.iterdir() if "real" in path.name] == ["real.toml"]
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize("command", ["enable", "disable"])
+def test_an_unknown_name_is_an_error_with_the_nearest(
+    run: Callable[..., Result], command: str
+) -> None:
+    result = run(command, "buss")
+    assert result.exit_code == 2
+    assert "no installed plugin is called 'buss'; did you mean 'bus'?" in result.stderr
+    assert not Path("vectis.toml").exists()
+
+
+def test_an_odd_file_is_left_to_its_owner(install: Install, run: Callable[..., Result]) -> None:
+    install("acme")
+    odd = '[[plugins]]\ndisable = ["x"]\n'
+    write(odd)
+    assert run("disable", "acme").exit_code == 2
+    assert read() == odd
+
+
+def test_a_file_that_cannot_be_written_is_named(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.config("[plugins]\n")
+    (world.here / "vectis.toml").unlink()
+    (world.here / "vectis.toml").symlink_to("/proc/version")
+    answer = world.vectis("plugins", "disable", "acme")
+    assert answer.code == 2
+    assert "vectis.toml" in answer.err
+
+
+# What goes with it, and who needs it
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    return World(folder)
+
+
+def test_disable_shows_what_will_no_longer_be_handled(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    answer = world.vectis("plugins", "disable", "acme")
+    assert answer.code == 0
+    lines = [line.split(": ", 1) for line in answer.out.splitlines() if line.startswith("  ")]
+    assert {title.strip(): said.strip() for title, said in lines} == {
+        "handlers": "acme:record on order.*, acme:write on loyalty.earned",
+        "no other handler": "order.*, loyalty.earned",
+        "hooks": "vectis_register_events",
+        "event types": "loyalty.earned",
+        "no longer read": "acme.loyalty",
+    }
+
+
+def test_handlers_that_lose_their_topic_are_named(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    other = "from vectis.core import on_event\n@on_event('loyalty.earned')\n"
+    other += "async def count(event_type: str, payload: dict) -> None: ...\n"
+    world.install("other", plugin="other = other", other=other)
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run")
+    assert "without a topic:  other:count" in answer.out
+    assert "no worker starts until [topics] or @on_event names their topics" in answer.out
+    assert "no longer read" not in answer.out
+
+
+def test_the_bus_is_said_to_be_the_bus(run: Callable[..., Result]) -> None:
+    assert "carries:          the bus" in run("disable", "bus", "--dry-run").stdout
+
+
+def test_what_another_plugin_needs_is_disabled_by_force_only(world: World) -> None:
+    world.install("acme", plugin="acme = acme")
+    (world.site / "acme.py").write_text("")
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    world.install("far", plugin="far = far", far="vectis_requires = ('near',)")
+    answer = world.vectis("plugins", "disable", "acme")
+    assert answer.code == 1
+    assert "acme is not disabled: plugin far (far 1.0) needs it" in answer.err
+    assert "acme is not disabled: plugin near (near 1.0) needs it" in answer.err
+    assert not (world.here / "vectis.toml").exists()
+    assert world.vectis("plugins", "disable", "acme", "--force").code == 0
+    assert (world.here / "vectis.toml").read_text() == '[plugins]\ndisable = ["acme"]\n'
+
+
+def test_what_the_config_needs_is_disabled_by_force_only(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.config('[plugins]\nrequire = ["acme"]\n[hub]\ntransport = "acme"\n')
+    answer = world.vectis("plugins", "disable", "acme")
+    assert answer.code == 1
+    assert "[plugins] require (vectis.toml:2) names it, so nothing would start" in answer.err
+    assert "[hub] transport (vectis.toml:4) names it to carry events" in answer.err
+
+
+def test_a_broken_plugin_can_be_disabled(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise SystemExit(3)")
+    answer = world.vectis("plugins", "disable", "acme")
+    assert answer.code == 0
+    assert "acme (acme 1.0) is not loaded now, so nothing is lost" in answer.err
+    assert "SystemExit: 3" in answer.err
+
+
+# What overrules the file
+
+
+def test_a_variable_that_overrules_the_file_is_named(
+    install: Install, run: Callable[..., Result]
+) -> None:
+    install("acme")
+    result = run("disable", "acme", VECTIS_PLUGINS_DISABLE="other")
+    assert "acme stays enabled nevertheless: VECTIS_PLUGINS_DISABLE overrules" in result.stderr
+    result = run("enable", "acme", VECTIS_PLUGINS_DISABLE="acme")
+    assert "acme stays disabled nevertheless: it is disabled by VECTIS_PLUGINS" in result.stderr
+    write('[plugins]\nenable = ["acme"]\n')
+    result = run("disable", "acme", VECTIS_PLUGINS_ENABLE="acme")
+    assert "acme stays enabled nevertheless: VECTIS_PLUGINS_ENABLE overrules" in result.stderr
+    result = run("enable", "acme", VECTIS_PLUGINS_ENABLE="bus")
+    assert "it is not in the list of VECTIS_PLUGINS_ENABLE" in result.stderr
+
+
+def test_enabling_one_that_cannot_be_used_says_so(
+    install: Install, run: Callable[..., Result]
+) -> None:
+    install("acme", requires="vectis-core>=77")
+    write('[plugins]\ndisable = ["acme"]\n')
+    assert "acme is quarantined nevertheless: it is made for" in run("enable", "acme").stderr
+
+
+def test_enabling_shows_what_comes_with_it(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.config('[plugins]\ndisable = ["acme"]\nrequire = ["acme"]\n')
+    for arguments in (["acme", "--dry-run"], ["acme"]):
+        answer = world.vectis("plugins", "enable", *arguments)
+        assert answer.code == 0
+        assert (
+            "handlers:         acme:record on order.*, acme:write on loyalty.earned" in answer.out
+        )
+
+
+def test_enabling_one_whose_need_is_disabled_names_it(world: World) -> None:
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    world.install("acme", plugin="acme = acme", acme="")
+    world.config('[plugins]\ndisable = ["acme", "near"]\n')
+    answer = world.vectis("plugins", "enable", "near")
+    assert "it needs plugin acme (acme 1.0), which is disabled by vectis.toml:2" in answer.err
+
+
+def test_the_application_s_own_handlers_count_as_others(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.module("shop", "from vectis.core import handles\n@handles('*')\ndef seen(event): ...\n")
+    world.config('[consumer]\nmodules = ["shop"]\n')
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run")
+    assert "no other handler: loyalty.earned\n" in answer.out
+    world.config('[consumer]\nmodules = ["shop", "no_such_module"]\n')
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run")
+    assert answer.code == 0
+    assert "The application's own handlers are not counted: " in answer.err
