@@ -52,21 +52,21 @@ async def consuming_figures(servers: str, topic: str, rounds: int) -> list[Figur
     nothing = Laps("consuming, the handler does nothing")
     waiting = Laps(f"consuming, the handler waits {_PAUSE * 1000:g} ms, 1,000 keys")
     pause = partial(asyncio.sleep, _PAUSE)
-    # As many messages as each can take in about a second.
+    # As many messages as each can take in half a second to a second.
     turns: list[tuple[Laps, str, int, Callable[..., Awaitable[int]]]] = [
-        (nothing, _RAW, 200_000, raw_consume),
-        (nothing, _WORKER, 100_000, _work),
+        (nothing, _RAW, 100_000, raw_consume),
+        (nothing, _WORKER, 50_000, _work),
         (nothing, _LEAST, 1_000, partial(faststream_consume, **AT_LEAST_ONCE)),
-        (nothing, _MOST, 15_000, partial(faststream_consume, **AT_MOST_ONCE)),
+        (nothing, _MOST, 10_000, partial(faststream_consume, **AT_MOST_ONCE)),
         *(
-            (waiting, _WAITING.format(size=size), 50_000, partial(_work, size=size, wait=pause))
+            (waiting, _WAITING.format(size=size), 25_000, partial(_work, size=size, wait=pause))
             for size in _SIZES
         ),
         (waiting, _LEAST, 80, partial(faststream_consume, wait=pause, **AT_LEAST_ONCE)),
         (
             waiting,
             _WORKERS,
-            5_000,
+            3_000,
             partial(faststream_consume, wait=pause, max_workers=100, **AT_MOST_ONCE),
         ),
     ]
