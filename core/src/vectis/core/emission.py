@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.absence import quarantined_carriers
 from vectis.core.blocking import within_run_here
-from vectis.core.exceptions import EventCancelled, TransportError
+from vectis.core.exceptions import EventCancelled, HookError, TransportError
 from vectis.core.outcome import Frame, Outcome, current, nest
 from vectis.core.transport import Carrier, Route
 
@@ -146,6 +146,8 @@ def _stopped_by_guard(hub: Hub, event: Event, outcome: Outcome, error: BaseExcep
         offer = hub.routing.offer(Route("process", event.type))
         outcome.plan = tuple(offer.carrier.plan()) if offer else ()
         outcome.reached = 0
+    if isinstance(error, EventCancelled | HookError):
+        outcome.guard = error.plugin or ""
     if isinstance(error, EventCancelled):
         outcome.status = "cancelled"
         error.event, error.outcome, error.skipped = event, outcome, outcome.skipped

@@ -81,6 +81,7 @@ class Outcome:
         ran: The handlers that ran, in order.
         failures: The errors of handlers, in order.
         skipped: The subscriptions that did not run, in order.
+        guard: The plugin whose guard cancelled it or failed before a handler ran, else empty.
 
     Example:
         >>> import asyncio
@@ -101,6 +102,7 @@ class Outcome:
         "ended",
         "event",
         "failures",
+        "guard",
         "parent",
         "plan",
         "reached",
@@ -116,6 +118,7 @@ class Outcome:
     ended: float
     status: Status
     failures: tuple[HandlerFailure, ...]
+    guard: str
     parent: Outcome | None
     depth: int
     reached: int | None
@@ -180,6 +183,7 @@ _EMPTY: dict[str, Any] = {
     "ended": 0.0,
     "event": None,
     "failures": (),
+    "guard": "",
     "parent": None,
     "plan": (),
     "reached": None,

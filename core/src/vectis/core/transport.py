@@ -89,6 +89,9 @@ class Carrier:
         examine: For a `service` route: takes the topics that the application uses, connects, and
             returns what it found, for `doctor`. Bounded in time. None when there is nothing to
             connect to.
+        overruns: For a `process` route: how often each handler, by `plugin:name`, took longer than
+            the bus's budget, whatever the event type. None when there is no budget. To be called
+            from any thread.
     """
 
     send: Callable[..., Awaitable[Any]]
@@ -97,6 +100,7 @@ class Carrier:
     close: Callable[[], Awaitable[None]] | None = None
     describe: str = ""
     examine: Callable[[Sequence[str]], Awaitable[Sequence[Finding]]] | None = None
+    overruns: Callable[[], Mapping[str, int]] | None = None
 
 
 Assigned = Callable[[frozenset["TopicPartition"]], Awaitable[None]]

@@ -80,5 +80,6 @@ class Bus:
         return Carrier(
             send=prepare(plan, hub, settings, self._watchdog, self._unspent),
             plan=lambda: plan,
+            overruns=self._watchdog.overruns.copy,
             describe=f"in-process bus, budget {settings.budget_ms:g} ms",
         )

@@ -13,6 +13,7 @@ from vectis.core.cli.progress import LogAbove, StatusLine, Summary
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from vectis.core.blame import Blame
     from vectis.core.worker.health import Health
     from vectis.core.worker.worker import Worker
 
@@ -33,6 +34,7 @@ class Watching:
         self.observers: list[object] = []
         self._stack = stack
         self._about: list[StatusLine | Health] = []
+        self._blame: Blame | None = None
 
     def log(
         self, kind: Literal["text", "json"], level: int, member: int | None, *, line: bool
@@ -68,17 +70,21 @@ class Watching:
         Raises:
             ConfigError: That address cannot be listened at.
         """
+        from vectis.core.blame import Blame
         from vectis.core.worker.health import Health
         from vectis.core.worker.metrics import Metrics
 
         metrics = Metrics()
-        self.observers.append(metrics)
+        self._blame = Blame()
+        self.observers += [metrics, self._blame]
         self._about.append(self._stack.enter_context(Health(host, port, metrics)))
 
     def made(self, worker: Worker) -> None:
         """Take note of the worker that all this is about."""
         for one in self._about:
             one.worker = worker
+        if self._blame is not None:
+            worker.measure(self._blame)
 
 
 def _on_terminal() -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
+    from vectis.core.blame import Blame
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery
     from vectis.core.settings import ConsumerSettings
@@ -108,6 +109,19 @@ class Handling:
         self._cut_off: set[Job] = set()
         self._steps = _ready_to_step()
         self.closing = False
+
+    def measure(self, blame: Blame) -> None:
+        """Time the handlers from now on.
+
+        What calls them is replaced, so that nothing is asked per delivery while nobody wants to
+        know.
+
+        Args:
+            blame: Takes the times.
+        """
+        for callees in self.callees.values():
+            for callee in callees:
+                callee.call = blame.timed(callee.subscription, callee.call)
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
         """Let no error of these count any more: they are about to be cancelled."""

@@ -13,6 +13,8 @@ import attrs
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from vectis.core.blame import HandlerBlame, PluginBlame
+
 __all__ = [
     "DeliveryStatus",
     "HandlerStatus",
@@ -149,6 +151,9 @@ class WorkerStatus:
             partition went there before they were finished and committed.
         handlers: Each handler.
         loop: The event loop.
+        blame: Each handler that was called, in the worker and on the bus, with how long it takes;
+            who took most time first. Empty unless `Worker.measure` was called.
+        plugins: Likewise each plugin.
         quarantined: Broken plugins and why, by name.
         published: What became of messages: `acknowledged`, `failed`, `disabled`.
         hook_errors: How often hooks failed without stopping anything, by `plugin hook`.
@@ -183,6 +188,8 @@ class WorkerStatus:
     overlapping: int = 0
     handlers: tuple[HandlerStatus, ...] = ()
     loop: LoopStatus = LoopStatus()
+    blame: tuple[HandlerBlame, ...] = ()
+    plugins: tuple[PluginBlame, ...] = ()
     quarantined: dict[str, str] = attrs.Factory(dict)
     published: dict[str, int] = attrs.Factory(dict)
     hook_errors: dict[str, int] = attrs.Factory(dict)

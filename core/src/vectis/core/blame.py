@@ -1,0 +1,260 @@
+"""Who is slow, who fails and who vetoes, by handler and by plugin: an ordinary observer of a hub.
+
+A hub that is given none pays for none. In the worker it also times the handlers, from
+`Worker.measure` on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from vectis.core.exceptions import TransportError
+from vectis.core.hookspecs import hookimpl
+from vectis.core.times import Times
+from vectis.core.transport import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+
+    from vectis.core.hub import Hub
+    from vectis.core.outcome import HandlerFailure, Outcome
+    from vectis.core.subscription import Subscription
+
+__all__ = ["Blame", "HandlerBlame", "PluginBlame"]
+
+
+@attrs.frozen(kw_only=True)
+class HandlerBlame:
+    """What is to be said of one handler.
+
+    Args:
+        handler: `plugin:name`.
+        plugin: Its plugin.
+        scope: `process`, on the bus, or `service`, in the worker.
+        calls: How often it was called; of a batch handler, the batches.
+        failed: How often it failed; of a batch handler, for how many deliveries.
+        vetoed: How many emits it cancelled.
+        over_budget: How often the bus found it over its budget; always 0 in the worker.
+        p50: Seconds within which half of its calls were done; None when none was timed.
+        p99: Seconds within which 99 of 100 were done.
+        longest: Seconds of the longest.
+        total: Seconds of all.
+    """
+
+    handler: str
+    plugin: str
+    scope: str
+    calls: int = 0
+    failed: int = 0
+    vetoed: int = 0
+    over_budget: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    longest: float | None = None
+    total: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class PluginBlame:
+    """What is to be said of one plugin: its handlers together, and its hooks.
+
+    Args:
+        plugin: Its name; `app` for the handlers of the program.
+        calls: How often its handlers were called.
+        failed: How often they failed.
+        vetoed: How many emits its handlers and its hooks cancelled.
+        over_budget: How often the bus found one over its budget.
+        hook_errors: How often its hooks failed, also a guard whose error ended an emit.
+        p50: Seconds within which half of the calls were done; None when none was timed.
+        p99: Seconds within which 99 of 100 were done.
+        longest: Seconds of the longest.
+        total: Seconds of all.
+    """
+
+    plugin: str
+    calls: int = 0
+    failed: int = 0
+    vetoed: int = 0
+    over_budget: int = 0
+    hook_errors: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    longest: float | None = None
+    total: float = 0.0
+
+
+class _Entry:
+    """What was counted of one handler in one scope."""
+
+    __slots__ = ("calls", "failed", "handler", "plugin", "scope", "times", "vetoed")
+
+    def __init__(self, handler: str, plugin: str, scope: str) -> None:
+        self.handler = handler
+        self.plugin = plugin
+        self.scope = scope
+        self.calls = 0
+        self.failed = 0
+        self.vetoed = 0
+        self.times = Times()
+
+
+class Blame:
+    """Counts and times the handlers of one hub; give it to the hub as an observer.
+
+    On the bus, times are there with `[bus] timings = true` only, for what they cost; counts,
+    vetoes and overruns always are.
+
+    Example:
+        >>> import asyncio
+        >>> from vectis.core import Event, Hub
+        >>> from vectis.core.blame import Blame
+        >>> blame = Blame()
+        >>> hub = Hub({"bus": {"timings": True}}, observers=[blame])
+        >>> subscription = hub.subscribe("order.created", lambda event: 1 / 0)
+        >>> outcome = asyncio.run(hub.emit(Event("order.created")))
+        >>> [(one.plugin, one.calls, one.failed, one.p99 < 1) for one in blame.plugins(hub)]
+        [('app', 1, 1, True)]
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._guards: Counter[tuple[str, str]] = Counter()
+        self._lock = Lock()  # emits come from any thread
+
+    @hookimpl
+    def vectis_after_emit(self, outcome: Outcome) -> None:
+        """Count who ran, for how long, and who cancelled."""
+        with self._lock:
+            for run in outcome.ran:
+                entry = self._entry(run.subscription)
+                entry.calls += 1
+                if run.seconds is not None:
+                    entry.times.add(run.seconds)
+                if run.error is not None:
+                    entry.failed += 1
+            if outcome.guard:
+                self._guards[outcome.guard, outcome.status] += 1
+            elif outcome.status == "cancelled" and outcome.ran:
+                self._entry(outcome.ran[-1].subscription).vetoed += 1
+
+    @hookimpl
+    def vectis_handler_error(self, failure: HandlerFailure) -> None:
+        """Count an attempt that failed in the worker; the outcome of an emit tells its own."""
+        if failure.delivery is not None:
+            self._entry(failure.subscription).failed += 1
+
+    def timed(
+        self, subscription: Subscription, call: Callable[[str, Any], Coroutine[Any, Any, Any]]
+    ) -> Callable[[str, Any], Coroutine[Any, Any, Any]]:
+        """Return what awaits a handler as `call` does, and notes how long that takes.
+
+        Args:
+            subscription: The handler.
+            call: Awaits it, given the event type and the payload.
+        """
+        entry = self._entry(subscription)
+        add = entry.times.add
+
+        async def timed_call(event_type: str, payload: Any) -> None:
+            began = perf_counter()
+            try:
+                await call(event_type, payload)
+            finally:
+                entry.calls += 1
+                add(perf_counter() - began)
+
+        return timed_call
+
+    def handlers(self, hub: Hub) -> tuple[HandlerBlame, ...]:
+        """Return what is to be said of each handler that was called, who took most time first.
+
+        To be called from any thread.
+
+        Args:
+            hub: The one that this observes; asked for the overruns of its bus.
+        """
+        over = _overruns(hub)
+        found = [
+            HandlerBlame(
+                handler=entry.handler,
+                plugin=entry.plugin,
+                scope=entry.scope,
+                calls=entry.calls,
+                failed=entry.failed,
+                vetoed=entry.vetoed,
+                over_budget=over.get(entry.handler, 0) if entry.scope == "process" else 0,
+                **_figures(entry.times),
+            )
+            for entry in self._copied()
+            if entry.calls or entry.failed
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.total, one.handler)))
+
+    def plugins(self, hub: Hub) -> tuple[PluginBlame, ...]:
+        """Return what is to be said of each plugin, who took most time first.
+
+        Those of which there is nothing to be said are left out. To be called from any thread.
+
+        Args:
+            hub: The one that this observes; asked for the overruns of its bus and for its hooks.
+        """
+        handlers = self.handlers(hub)
+        hook_errors = hub.lifecycle.errors.copy()
+        guards = self._guards.copy()
+        names = [one.plugin for one in handlers]
+        names += [plugin for _, plugin in hook_errors] + [plugin for plugin, _ in guards]
+        found = []
+        for name in dict.fromkeys(names):
+            isolated = sum(n for (_, plugin), n in hook_errors.items() if plugin == name)
+            own = [one for one in handlers if one.plugin == name]
+            times = Times()
+            for entry in self._copied():
+                if entry.plugin == name:
+                    times.add_all(entry.times)
+            found.append(
+                PluginBlame(
+                    plugin=name,
+                    calls=sum(one.calls for one in own),
+                    failed=sum(one.failed for one in own),
+                    vetoed=sum(one.vetoed for one in own) + guards[name, "cancelled"],
+                    over_budget=sum(one.over_budget for one in own),
+                    hook_errors=isolated + guards[name, "failed"],
+                    **_figures(times),
+                )
+            )
+        return tuple(sorted(found, key=lambda one: (-one.total, one.plugin)))
+
+    def _entry(self, subscription: Subscription) -> _Entry:
+        key = subscription.scope, subscription.id
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = _Entry(subscription.id, subscription.plugin, subscription.scope)
+            entry = self._entries.setdefault(key, entry)
+        return entry
+
+    def _copied(self) -> Iterable[_Entry]:
+        return self._entries.copy().values()
+
+
+def _figures(times: Times) -> dict[str, Any]:
+    return {
+        "p50": times.quantile(0.5),
+        "p99": times.quantile(0.99),
+        "longest": times.longest if times.count else None,
+        "total": times.total,
+    }
+
+
+def _overruns(hub: Hub) -> Mapping[str, int]:
+    try:
+        offer = hub.routing.offer(Route("process", "vectis.blame"))
+    except TransportError:  # two buses: then nothing was emitted
+        return {}
+    if offer is None or offer.carrier.overruns is None:
+        return {}
+    return offer.carrier.overruns()
