@@ -29,7 +29,7 @@ PACKAGES = {
     "vectis-commerce": "vectis_commerce",
 }
 ENTRY_POINTS = {
-    "vectis-core": {"console_scripts": ["vectis"]},
+    "vectis-core": {"console_scripts": ["vectis"], "pytest11": ["vectis"]},
     "vectis-bus": {"vectis.plugins": ["bus"]},
     "vectis-redpanda": {"vectis.plugins": ["redpanda"], "vectis.commands": ["topics"]},
     "vectis-sqlite": {"vectis.plugins": ["sqlite"]},

@@ -63,6 +63,11 @@ class MemoryTransport:
         """Return how every topic and every group's progress stands, topics by name."""
         return self._broker.describe()
 
+    @property
+    def idle(self) -> bool:
+        """Whether a consumer waits for records, having read all that it may."""
+        return bool(self._broker.waiting)
+
     def expire(self, consumer: Consumer) -> None:
         """Take a member's partitions away, as if its process had been paused past its lease.
 

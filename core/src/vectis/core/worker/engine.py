@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from itertools import groupby
 from operator import attrgetter
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
+from vectis.core.worker.clock import RealClock
 from vectis.core.worker.handling import NEVER
 from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
+    from vectis.core.worker.clock import Clock, Timer
     from vectis.core.worker.handling import Handling
     from vectis.core.worker.job import Job
 
@@ -38,6 +39,7 @@ class Engine:
         settings: `concurrency`, `order` and the bounds of a partition are used.
         moved: Called with a partition that has finished something, and whose `moved` was not set.
         resume: Called with the place of a paused partition that has room again.
+        clock: What retries wait by; default: the real one.
 
     Attributes:
         fetch_size: How many deliveries to ask for at once.
@@ -50,16 +52,18 @@ class Engine:
         settings: ConsumerSettings,
         moved: Callable[[Partition], None],
         resume: Callable[[TopicPartition], None],
+        clock: Clock | None = None,
     ) -> None:
         self._handling = handling
         self._settings = settings
         self._moved = moved
         self._resume = resume
+        self._clock = clock or RealClock()
         handling.batches = Batches(lambda batch: self._runners.offer((batch,)))
         self._runners: Runners[Job | Batch] = Runners(
             self._begin, self._done, self._lost, settings.concurrency
         )
-        self._waiting: dict[Job, asyncio.TimerHandle] = {}
+        self._waiting: dict[Job, Timer] = {}
         self._halted = False
         self._draining = 0
         self._ended = asyncio.Event()
@@ -115,6 +119,11 @@ class Engine:
         """How many jobs wait for their next attempt."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a handler runs or something is ready to; not what waits for its next attempt."""
+        return self._runners.busy
+
     async def broken(self) -> None:
         """Wait for a mistake that leaves a job stuck, and raise it; usually for ever."""
         raise await asyncio.wrap_future(self._runners.broken)
@@ -139,7 +148,7 @@ class Engine:
 
     def _keeps_quiet(self, job: Job, partition: Partition) -> bool:
         """Put a job off while its partition has had too many dead letters."""
-        quiet = partition.quiet_until - monotonic()
+        quiet = partition.quiet_until - self._clock.now()
         if quiet > 0:
             self._later(job, quiet)
             return True
@@ -203,7 +212,7 @@ class Engine:
             self._runners.offer((job,))
 
         # By way of the event loop even at once: a handler may ask for nothing else, for ever.
-        self._waiting[job] = asyncio.get_running_loop().call_later(seconds, again)
+        self._waiting[job] = self._clock.call_later(seconds, again)
 
     # ------------------------------------------------------------ ending
 

@@ -24,6 +24,7 @@ from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
 from vectis.core.worker.calling import Callee, callees_of
+from vectis.core.worker.clock import RealClock
 from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
 from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from vectis.core.settings import ConsumerSettings
     from vectis.core.subscription import Subscription
     from vectis.core.worker.batches import Batch, Batches
+    from vectis.core.worker.clock import Clock
     from vectis.core.worker.job import Job
     from vectis.core.worker.report import Report
 
@@ -70,6 +72,7 @@ class Handling:
         threads: Where plain handlers run.
         settings: The `[consumer]` settings; default: the hub's.
         letter: Makes a dead letter of what is known of it, as `DeadLetter` does.
+        clock: What the bound on dead letters goes by; default: the real one.
 
     Attributes:
         callees: The handlers per event type, with what has come of them.
@@ -89,10 +92,12 @@ class Handling:
         *,
         settings: ConsumerSettings | None = None,
         letter: Callable[..., DeadLetter] = DeadLetter,
+        clock: Clock | None = None,
     ) -> None:
         settings = settings or hub.consumer_settings
         self._hub = hub
         self._letter_of = letter
+        self._clock = clock or RealClock()
         self.callees: dict[str, tuple[Callee, ...]] = {
             event_type: callees_of(subscriptions, threads, hub.catalogue)
             for event_type, subscriptions in handlers.items()
@@ -377,7 +382,7 @@ class Handling:
     async def _set_aside(self, job: Job, trouble: Trouble, letter: DeadLetter) -> float | None:
         """Write the job's letter; the seconds to wait when it cannot be written now."""
         partition = job.partition
-        now = monotonic()
+        now = self._clock.now()
         wait = partition.letters.take(now)
         if wait:
             if now - partition.quiet_told >= _QUIET:

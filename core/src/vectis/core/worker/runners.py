@@ -104,9 +104,14 @@ class Runners(Generic[T]):
         """Tell whether a job that is wanted waits for a runner."""
         return any(wanted(job) for job in self._ready)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something runs or waits for a runner."""
+        return bool(self._ready or self._running)
+
     async def idle(self) -> None:
         """Return when nothing runs or waits any more."""
-        while self._ready or self._running:
+        while self.busy:
             self._bell = asyncio.get_running_loop().create_future()
             await self._bell
 

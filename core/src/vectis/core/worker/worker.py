@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vectis.core.blame import Blame
     from vectis.core.hub import Hub
     from vectis.core.message import Delivery, TopicPartition
+    from vectis.core.worker.clock import Clock
     from vectis.core.worker.status import WorkerStatus
 
 __all__ = ["Worker"]
@@ -45,6 +46,7 @@ class Worker:
 
     Args:
         hub: Its consuming handlers are called, its settings and transport used.
+        clock: What retries and the bound on dead letters wait by; default: the real one.
 
     Attributes:
         group: The consumer group it is a member of.
@@ -77,7 +79,7 @@ class Worker:
         1
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, clock: Clock | None = None) -> None:
         self._hub = hub
         self._settings = hub.consumer_settings
         _refuse_quarantined(hub)
@@ -89,10 +91,12 @@ class Worker:
             self._settings.concurrency, thread_name_prefix="vectis-handler"
         )
         handlers = self.subscribed.handlers
-        self._handling = Handling(hub, handlers, self.group, self.report, self._threads)
+        self._handling = Handling(
+            hub, handlers, self.group, self.report, self._threads, clock=clock
+        )
         self._progress = Progress(self._consumer, self.report, self._settings.commit_interval)
         self._engine = Engine(
-            self._handling, self._settings, self._progress.moved, self._consumer.resume
+            self._handling, self._settings, self._progress.moved, self._consumer.resume, clock
         )
         self._vitals = Vitals()
         self._snapshots = Snapshots(
@@ -118,6 +122,14 @@ class Worker:
         waiting = [self._handling.named(job) for job in self._engine.running]
         blocking = self._watchdog.status().loop.by  # it may not have got as far as waiting
         return [blocking, *waiting] if blocking and blocking not in waiting else waiting
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler runs or something is ready to; what waits for its next attempt is not.
+
+        To be asked on the worker's event loop.
+        """
+        return self._engine.busy
 
     def status(self) -> WorkerStatus:
         """Return what the worker is doing now.

@@ -1,0 +1,150 @@
+"""Uses a plugin as a hub does: puts it together, starts it, calls its handlers, shuts it down.
+
+Twice, since a hub that is used again starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from vectis.core.conformance.findings import Finding
+from vectis.core.conformance.handlers import call_handlers, not_called
+from vectis.core.conformance.keys import undocumented
+from vectis.core.conformance.leftovers import descriptors, threads
+from vectis.core.hub import Hub
+from vectis.core.settings import Config
+from vectis.core.testing.memory import MemoryTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+__all__ = ["use"]
+
+_TURNS = 100  # of the event loop, that a cancelled task may take to end
+_ROUNDS = 2
+
+
+def use(
+    name: str, config: Mapping[str, Mapping[str, Any]], *, call: bool, budget: float
+) -> list[Finding]:
+    """Use a plugin in this process, and tell what was found.
+
+    Args:
+        name: The plugin's name.
+        config: Tables of the config.
+        call: Whether its handlers are called.
+        budget: Seconds that each may take.
+    """
+    hub = _hub(name, config)
+    plugin = next(one for one in hub.plugins if one.name == name)
+    if plugin.state != "loaded":
+        advice = "Give what it needs with config=, or in the variables of its table"
+        return [Finding("hooks", f"it is quarantined: {plugin.reason}", advice)]
+    findings = [] if plugin.settings is None else undocumented(type(plugin.settings))
+    if not call:
+        findings += not_called(hub, name)
+    said = _Errors()
+    logging.getLogger("vectis").addHandler(said)
+    logging.getLogger("vectis").propagate = False
+    asyncio.run(_warm_up())
+    before, known = descriptors(), set(threading.enumerate())
+    tasks: set[str] = set()
+    for number in range(_ROUNDS):
+        tasks |= asyncio.run(_round(hub, name, findings, call=call and not number, budget=budget))
+    gc.collect()
+    opened = {what for number, what in descriptors().items() if number not in before}
+    left = {
+        "task": tasks,
+        "thread": {thread.name for thread in threads(known)},
+        "open file or socket": opened,
+    }
+    advice = "The hub goes on without it, and what it should have ended is left: mend it"
+    findings += [Finding("shutdown", text, advice) for text in said.texts]
+    findings += [
+        Finding(
+            "shutdown", f"left behind by vectis_shutdown, {what}: {', '.join(sorted(those))}", _END
+        )
+        for what, those in left.items()
+        if those
+    ]
+    return findings
+
+
+_END = "End it in vectis_shutdown, and wait for its end there"
+
+
+def _hub(name: str, config: Mapping[str, Mapping[str, Any]]) -> Hub:
+    """Return a hub with the plugin, what it needs, the memory transport, and one bus."""
+    wanted = {name}
+    while True:
+        hub = _hub_of(wanted, config)
+        needed = {need for plugin in hub.plugins for need in plugin.requires}
+        if needed <= wanted:
+            break
+        wanted |= needed
+    if any(hub.routing.is_bus(one) for one in wanted):
+        return hub
+    return _hub_of(wanted | {"bus"}, config)
+
+
+def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]]) -> Hub:
+    tables: dict[str, Mapping[str, Any]] = {
+        "consumer": {"group": "check", "shutdown_timeout": 1.0, "retry_initial": 0.0},
+        "hub": {"transport": "memory"},
+        **config,
+        "plugins": {"enable": [*sorted(wanted), "memory"]},
+    }
+    environment = {key: value for key, value in os.environ.items() if key.startswith("VECTIS_")}
+    logging.getLogger("vectis").setLevel(logging.CRITICAL)  # found anyway, and told better
+    try:
+        return Hub(Config.of(tables, environment), plugins={"memory": MemoryTransport()})
+    finally:
+        logging.getLogger("vectis").setLevel(logging.NOTSET)
+
+
+async def _warm_up() -> None:
+    """Let the event loop open what it keeps."""
+    await asyncio.get_running_loop().run_in_executor(None, int)
+
+
+async def _round(
+    hub: Hub, name: str, findings: list[Finding], *, call: bool, budget: float
+) -> set[str]:
+    """Start, perhaps call, and shut down; return the tasks that are left."""
+    here = asyncio.current_task()
+    try:
+        await hub.startup()
+        if call:
+            findings += await call_handlers(hub, name, budget)
+    except Exception as error:
+        text = f"the hub does not start with it: {type(error).__name__}: {error}"
+        findings.append(Finding("shutdown", text, "Give what it needs with config="))
+    await hub.shutdown()
+    for _ in range(_TURNS):
+        left = asyncio.all_tasks() - {here}
+        if not left:
+            break
+        await asyncio.sleep(0)
+    return {
+        getattr(task.get_coro(), "__qualname__", "") or task.get_name()
+        for task in asyncio.all_tasks() - {here}
+    }
+
+
+class _Errors(logging.Handler):
+    """Keeps what the hub says about hooks that failed while it started and shut down."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().splitlines()[0]
+        if "vectis_" in text and text not in self.texts:
+            self.texts.append(text)

@@ -1,0 +1,272 @@
+"""Conformance: each rule broken by a plugin of its own, and one plugin that breaks none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.core.cli_world import World
+from vectis.core.conformance import Finding, check_plugin
+from vectis.core.exceptions import PluginError
+from vectis.core.testing.conformance import PluginConformance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.core.conftest import Install
+
+GOOD = '''
+"""A plugin that holds every rule."""
+import asyncio
+import threading
+import attrs
+from vectis.core import event_type, handles, hookimpl, on_event
+
+@attrs.frozen
+class Settings:
+    """The table `[acme]`.
+
+    Args:
+        path: The file.
+        rate: How many a second.
+    """
+
+    path: str = "x"
+    rate: int = 1
+
+@event_type("acme.happened", topic="acme.events")
+@attrs.frozen
+class Happened:
+    number: int
+
+class Plugin:
+    @hookimpl
+    def vectis_settings(self):
+        return Settings
+
+    @hookimpl
+    def vectis_register_events(self, catalogue):
+        catalogue.register(Happened)
+
+    @hookimpl
+    async def vectis_startup(self):
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self.end.wait)
+        self.thread.start()
+        self.file = open(__file__)
+        self.task = asyncio.create_task(asyncio.Event().wait())
+
+    @hookimpl
+    async def vectis_shutdown(self):
+        self.end.set()
+        self.thread.join()
+        self.file.close()
+        self.task.cancel()
+
+    @handles("acme.*")
+    async def on_the_bus(self, event):
+        pass
+
+    @on_event("acme.happened")
+    async def in_the_worker(self, event_type, payload):
+        await asyncio.sleep(0.3)
+'''
+
+
+def faults(name: str = "acme", rule: str = "", **options: object) -> list[str]:
+    found = check_plugin(name, **options)  # type: ignore[arg-type]
+    return [str(one) for one in found if one.fault and rule in ("", one.rule)]
+
+
+def test_a_plugin_that_holds_every_rule(install: Install) -> None:
+    install("acme", GOOD, entry="acme:Plugin")
+    assert check_plugin("acme", call=True) == ()
+
+
+def test_handlers_are_called_only_when_asked_for(install: Install) -> None:
+    install("acme", GOOD, entry="acme:Plugin")
+    found = check_plugin("acme")
+    assert [one.fault for one in found] == [False, False]
+    assert all("was not called" in one.text for one in found)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("print('hello')", "it writes 'hello' when imported"),
+        ("import os; os.write(2, b'deep down')", "it writes 'deep down' when imported"),
+        (
+            "from threading import *\nThread(target=Event().wait, name='eager').start()",
+            "it starts the thread 'eager' when imported",
+        ),
+        (
+            "open('trace.log', 'w').close()",
+            "it writes to the file trace.log when imported, at acme",
+        ),
+        ("import os; os.mkdir('x')", "it changes the file system (os.mkdir of x) when imported"),
+        ("kept = open(__file__)", "it leaves open files or sockets ("),
+        ("import os; os.environ['ACME'] = '1'", "it changes environment variables (ACME)"),
+        ("import os; os.chdir('/')", "it changes the working directory"),
+        ("import logging; logging.basicConfig()", "it changes the root logger"),
+        (
+            "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+            "it changes signal handlers",
+        ),
+        ("import subprocess\nsubprocess.run(['true'])", "it starts a process (subprocess.Popen)"),
+        (
+            "import socket\nwith socket.socket() as s:\n    s.connect_ex(('127.0.0.1', 9))",
+            "it uses the network (socket.connect) when imported, at acme.py:3",
+        ),
+    ],
+)
+def test_what_an_import_does_is_named_with_what_to_do(
+    install: Install, source: str, said: str
+) -> None:
+    install("acme", source)
+    (fault,) = [one for one in faults(rule="import") if said in one]
+    assert "vectis_startup" in fault or "getLogger" in fault
+
+
+def test_an_import_may_read(install: Install) -> None:
+    install("acme", "from pathlib import Path\ntext = Path(__file__).read_text()")
+    assert faults() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import nothing_of_this_name", "No module named 'nothing_of_this_name'. Mend the import"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import os; os._exit(7)", "ended its process with exit code 7"),
+        (
+            "from vectis.core import hookimpl\n@hookimpl\ndef vectis_startup(hubb): ...",
+            "offers no argument 'hubb'",
+        ),
+        ("def vectis_startup(hub): ...", "vectis_startup is called by nobody. Write @hookimpl"),
+        ("vectis_requires = ('nobody',)", "it is quarantined"),
+    ],
+)
+def test_what_does_not_load_is_named(install: Install, source: str, said: str) -> None:
+    install("acme", source)
+    assert [one for one in faults() if said in one]
+
+
+def test_an_import_that_does_not_end_is_ended(install: Install) -> None:
+    install("acme", "import threading; threading.Event().wait()")
+    (fault,) = faults(timeout=2.0)
+    assert "did not end within 2 s" in fault
+
+
+def test_a_key_without_words_and_words_without_a_key_are_named(install: Install) -> None:
+    install("acme", GOOD.replace("rate: How many", "rat: How many"), entry="acme:Plugin")
+    assert [one.partition(".")[0] for one in faults()] == [
+        "settings: the docstring of Settings does not tell the key 'rate'",
+        "settings: the docstring of Settings tells 'rat', which is no key",
+    ]
+
+
+def test_a_setting_that_it_needs_can_be_given(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("acme", GOOD.replace('path: str = "x"', "path: str"), entry="acme:Plugin")
+    assert "it is quarantined" in faults()[0]
+    assert faults(config={"acme": {"path": "y"}}) == []
+    monkeypatch.setenv("VECTIS_ACME_PATH", "y")
+    assert faults() == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("self.end.set()\n        self.thread.join()", "by vectis_shutdown, thread: Thread-"),
+        ("self.file.close()", "open file or socket: /"),
+        ("self.task.cancel()", "by vectis_shutdown, task: Event.wait"),
+    ],
+)
+def test_what_is_left_behind_is_named(install: Install, kept: str, said: str) -> None:
+    source = GOOD.replace(kept, "pass")
+    install("acme", source, entry="acme:Plugin")
+    assert [one for one in faults(rule="shutdown") if said in one]
+
+
+def test_a_shutdown_that_fails_is_named(install: Install) -> None:
+    install(
+        "acme", GOOD.replace("self.thread.join()", "self.thread.join(); 1 / 0"), entry="acme:Plugin"
+    )
+    assert any("vectis_shutdown" in one and "ZeroDivisionError" in one for one in faults())
+
+
+def test_handlers_beyond_the_budget_are_named(install: Install) -> None:
+    slow = GOOD.replace("        pass\n", "        import time; time.sleep(0.03)\n")
+    slow = slow.replace("await asyncio.sleep(0.3)", "import time; time.sleep(0.03)")
+    install("acme", slow, entry="acme:Plugin")
+    bus, worker = faults(call=True, budget=0.02)
+    assert "Plugin.on_the_bus" in bus
+    assert "the emitter waits" in bus
+    assert "Plugin.in_the_worker" in worker
+    assert "blocks the event loop of the worker" in worker
+
+
+def test_a_handler_whose_event_has_no_class_is_no_fault_and_named(install: Install) -> None:
+    install("acme", "from vectis.core import handles\n@handles('x.y')\ndef note(event): ...")
+    assert check_plugin("acme", call=True) == (
+        Finding(
+            "handlers",
+            "acme:note on x.y was not called: its event has no class, so its time is not known",
+            "Register an event class of that type with vectis_register_events",
+            fault=False,
+        ),
+    )
+
+
+def test_an_unknown_plugin_is_an_error() -> None:
+    with pytest.raises(PluginError, match="did you mean 'commerce'"):
+        check_plugin("comerce")
+
+
+class TestCommerce(PluginConformance):
+    plugin = "commerce"
+
+
+class TestRedpanda(PluginConformance):
+    plugin = "redpanda"
+
+
+def test_the_suite_fails_with_all_that_was_found(install: Install) -> None:
+    install("acme", "print('hello')")
+
+    class Suite(PluginConformance):
+        plugin = "acme"
+
+    with pytest.raises(AssertionError, match="does not conform:\nimport: it writes 'hello'"):
+        Suite().test_importing_it_does_nothing_but_define_things()
+    Suite().test_nothing_is_left_behind_after_shutdown()
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_shows_rules_and_findings(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.install("acme", plugin="acme = acme", acme="print('hello')")
+    answer = world.vectis("plugins", "check", "acme")
+    assert answer.code == 1
+    assert "fault  importing it does nothing but define things" in answer.out
+    assert "acme does not conform: 1 to mend" in answer.out
+    answer = world.vectis("plugins", "check", "commerce", "--call")
+    assert (answer.code, "commerce conforms" in answer.out) == (0, True)
+    assert world.vectis("plugins", "check", "nobody").code == 2
+
+
+def test_the_command_writes_json(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.install("acme", plugin="acme = acme:Plugin", acme=GOOD)
+    answer = world.vectis("plugins", "check", "acme", "--json", "--budget", "50")
+    assert answer.code == 0
+    assert answer.json["conforms"] is True
+    assert answer.json["rules"] == {
+        **dict.fromkeys(("import", "hooks", "settings", "shutdown"), "ok"),
+        "handlers": "note",
+    }
+    assert len(answer.json["findings"]) == 2
