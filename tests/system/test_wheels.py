@@ -485,3 +485,9 @@ def test_three_hundred_plugins_at_once(site: Site, tmp_path: Path) -> None:
     assert {told["plugins"][name][0] for name in priorities} == {"loaded"}
     assert told["seen"] == sorted(priorities, key=priorities.__getitem__)
     assert told["failures"] == []
+
+    breaks = "import os, sys; sys.exit('n217' not in os.environ['VECTIS_PLUGINS_DISABLE'])"
+    command = ["plugins", "bisect", "--json", "--", str(site.environment.python), "-c", breaks]
+    found = json.loads(site.vectis(*command, enable=priorities)["out"])
+    assert found["culprits"] == ["n217"]
+    assert len(found["runs"]) <= 2 + 9 + 2  # all and none, the search, and a look at the result
