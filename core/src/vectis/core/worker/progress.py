@@ -55,9 +55,15 @@ class Progress:
         Beside the handlers and not between them: one that waits for its next attempt must not hold
         up what others have finished.
         """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
-            await self._something.wait()
-            await asyncio.sleep(self._interval)
+            if not self._something.is_set():
+                await self._something.wait()
+                began = loop.time()
+            # From one beginning to the next: what comes again after a kill is of one interval.
+            await asyncio.sleep(began + self._interval - loop.time())
+            began = loop.time()
             await self.commit()
 
     async def commit(self) -> None:

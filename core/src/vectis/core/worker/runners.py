@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # Seconds of jobs in one turn of the event loop, after which everything else on it has one: commits,
 # fetches, the heartbeat, a signal to stop.
-_TURN = 0.05
+_TURN = 0.01
 
 
 class Runners(Generic[T]):
