@@ -101,16 +101,51 @@ def test_names_and_brokers_that_are_none_are_said(world: World) -> None:
 
 def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
     topic = unique_name("orders")
+    letters = f"{topic}.dlq"
     (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
-    before = world.vectis("doctor", "--module", "shop")
-    assert f"redpanda: {broker.servers} answers, a cluster of 1 broker" in before.out
-    assert f"missing topics: {topic}" in before.out
+    before = world.vectis("doctor", "--module", "shop").out
+    assert f"redpanda: {broker.servers} answers, a cluster of 1 broker" in before
+    assert f"{topic}, {letters}" in said(before, "missing topics: ")
     create_topic(broker.servers, topic)
-    assert f"topics are there: {topic}" in world.vectis("doctor", "--module", "shop").out
+    create_topic(broker.servers, letters)
+    tight = world.vectis("doctor", "--module", "shop").out
+    assert topic not in said(tight, "missing topics: ")
+    assert f"{letters}: a dead letter of a message that {topic} takes may be too large" in tight
     world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
     away = world.vectis("doctor")
     assert away.code == 1
     assert "127.0.0.1:1 cannot be reached (nothing listens there)" in away.out
+
+
+CATALOGUE = """
+import attrs
+from vectis.core import event_type, hookimpl
+
+@event_type("shop.opened", topic="{topic}")
+@attrs.frozen
+class ShopOpened:
+    pass
+
+@hookimpl
+def vectis_register_events(catalogue):
+    catalogue.register(ShopOpened)
+"""
+
+
+def test_the_doctor_and_the_check_look_at_the_same_topics(world: World, broker: Shared) -> None:
+    published, consumed = unique_name("published"), unique_name("consumed")
+    world.install("acme", plugin="acme = acme", acme=CATALOGUE.format(topic=published))
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=consumed))
+    found = world.vectis("topics", "check", "--module", "shop", "--json").json["topics"]
+    missing = {row["topic"] for row in found if row["problem"]}
+    assert {published, consumed, f"{consumed}.dlq"} <= missing
+    told = said(world.vectis("doctor", "--module", "shop").out, "missing topics: ")
+    assert missing == set(told.split(", "))
+
+
+def said(out: str, lead: str) -> str:
+    """Return the rest of the one line that has this in it."""
+    return next((line.split(lead)[1] for line in out.splitlines() if lead in line), "")
 
 
 def worker(servers: str, topic: str, **redpanda: Any) -> Worker:

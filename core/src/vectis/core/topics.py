@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.subscription import Subscription
 
-__all__ = ["TopicSource", "check_topic", "topics_of", "topics_of_handler", "unread"]
+__all__ = [
+    "TopicSource",
+    "UsedTopic",
+    "check_topic",
+    "topics_in_use",
+    "topics_of",
+    "topics_of_handler",
+    "unread",
+]
 
 
 @attrs.frozen
@@ -35,6 +43,19 @@ class TopicSource:
 
     topic: str
     origin: str
+
+
+@attrs.frozen
+class UsedTopic:
+    """A topic that an application uses.
+
+    Args:
+        name: The topic's name.
+        consumed: Whether its worker reads it, and so may write dead letters.
+    """
+
+    name: str
+    consumed: bool
 
 
 _TOPIC = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,249}")
@@ -100,6 +121,29 @@ def topics_of_handler(hub: Hub, subscription: Subscription) -> tuple[TopicSource
     if cls is None or known is None or known.topic is None:
         return named
     return (TopicSource(known.topic, f"{cls.__qualname__} of {subscription.id}"),)
+
+
+def topics_in_use(hub: Hub) -> list[UsedTopic]:
+    """Return the topics that an application publishes to or consumes, sorted by name.
+
+    Args:
+        hub: Its config, its catalogue and its handlers are asked.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> hub = Hub({"topics": {"vectis.orders": ["order.created"]}}, discover=False)
+        >>> topics_in_use(hub)
+        [UsedTopic(name='vectis.orders', consumed=False)]
+    """
+    consumed = {
+        source.topic
+        for subscription in hub.subscriptions
+        if subscription.scope == "service" and subscription.enabled
+        for source in topics_of_handler(hub, subscription)
+    }
+    consumed |= set(hub.consumer_settings.topics)
+    published = {*hub.topics, *(known.topic for known in hub.catalogue if known.topic)}
+    return [UsedTopic(name, name in consumed) for name in sorted(consumed | published)]
 
 
 def unread(hub: Hub) -> Iterator[str]:

@@ -16,6 +16,7 @@ import attrs
 if TYPE_CHECKING:
     from vectis.core.message import Delivery, Message, Receipt, TopicPartition
     from vectis.core.subscription import Subscription
+    from vectis.core.topics import UsedTopic
 
 __all__ = ["Carrier", "Consumer", "Dispensable", "Finding", "Route", "Scope"]
 
@@ -99,7 +100,7 @@ class Carrier:
     send_many: Callable[[Sequence[Message]], Awaitable[list[Receipt | BaseException]]] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     describe: str = ""
-    examine: Callable[[Sequence[str]], Awaitable[Sequence[Finding]]] | None = None
+    examine: Callable[[Sequence[UsedTopic]], Awaitable[Sequence[Finding]]] | None = None
     overruns: Callable[[], Mapping[str, int]] | None = None
 
 

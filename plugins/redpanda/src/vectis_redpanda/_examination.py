@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 from vectis.core.exceptions import TransportError
 from vectis.core.transport import Finding
+from vectis_redpanda._needs import compared, needed
+from vectis_redpanda._topics import existing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from vectis.core.topics import UsedTopic
     from vectis_redpanda._link import Link
+    from vectis_redpanda._topics import Topic
 
 __all__ = ["examine"]
 
 _ENOUGH = 20.0  # seconds for everything
 
 
-async def examine(link: Link, topics: Sequence[str]) -> list[Finding]:
+async def examine(link: Link, topics: Sequence[UsedTopic]) -> list[Finding]:
     """Connect, and tell what is there.
 
     Args:
@@ -35,23 +39,24 @@ async def examine(link: Link, topics: Sequence[str]) -> list[Finding]:
         return [Finding("fail", said, "see how the brokers are")]
 
 
-async def _examined(link: Link, topics: Sequence[str]) -> list[Finding]:
-    from vectis_redpanda._topics import existing
-
+async def _examined(link: Link, topics: Sequence[UsedTopic]) -> list[Finding]:
     async with link.admin() as admin:
-        cluster = await admin.describe_cluster()
-    brokers = len(cluster["brokers"])
+        brokers = len((await admin.describe_cluster())["brokers"])
     some = "1 broker" if brokers == 1 else f"{brokers} brokers"
-    findings = [Finding("ok", f"{link.named} answers, a cluster of {some}")]
-    there = await existing(link, topics)
-    if missing := [topic for topic in topics if topic not in there]:
-        findings.append(
-            Finding(
-                "warn",
-                f"missing topics: {', '.join(missing)}",
-                f"`vectis topics create {' '.join(missing)}`, unless the brokers create them",
-            )
-        )
-    elif topics:
-        findings.append(Finding("ok", f"topics are there: {', '.join(topics)}"))
-    return findings
+    answers = Finding("ok", f"{link.named} answers, a cluster of {some}")
+    found = await existing(link, [name for topic in topics for name in needed(topic)])
+    return [answers, *_findings(topics, found)]
+
+
+def _findings(topics: Sequence[UsedTopic], found: dict[str, Topic]) -> Iterator[Finding]:
+    """Sum up what `vectis topics check` shows line by line."""
+    verdicts = compared(topics, found)
+    missing = [verdict.topic for verdict in verdicts if verdict.topic not in found]
+    if missing:
+        remedy = f"`vectis topics create {' '.join(missing)}`, unless the brokers create them"
+        yield Finding("warn", f"missing topics: {', '.join(missing)}", remedy)
+    for verdict in verdicts:
+        if verdict.topic in found and verdict.problem:
+            yield Finding("warn", f"{verdict.topic}: {verdict.problem}", verdict.remedy)
+    if verdicts and not any(verdict.problem for verdict in verdicts):
+        yield Finding("ok", f"topics are there: {', '.join(one.topic for one in verdicts)}")

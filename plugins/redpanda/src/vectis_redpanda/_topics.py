@@ -13,6 +13,7 @@ from vectis.core.dead_letter import SUFFIX, topic_of
 from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis_redpanda._faults import explained
+from vectis_redpanda._needs import HEADROOM, is_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,18 +23,7 @@ if TYPE_CHECKING:
     from vectis_redpanda._link import Link
     from vectis_redpanda.settings import RedpandaSettings
 
-__all__ = [
-    "HEADROOM",
-    "Topic",
-    "create",
-    "existing",
-    "is_dead_letters",
-    "largest_message",
-    "missing_dead_letters",
-]
-
-HEADROOM = 65_536
-"""Bytes that a dead letter may be larger than the message in it: the headers that say why."""
+__all__ = ["Topic", "create", "existing", "largest_message", "missing_dead_letters"]
 
 _LARGEST = "max.message.bytes"
 _USUAL = 1_048_588  # bytes, where the broker does not tell
@@ -66,11 +56,6 @@ class Topic:
         """Seconds for which records are kept; None: for ever."""
         kept = int(self.config.get("retention.ms", -1))
         return None if kept < 0 else kept / 1000
-
-
-def is_dead_letters(name: str) -> bool:
-    """Tell whether a topic is one of dead letters, by its name."""
-    return name.endswith(SUFFIX)
 
 
 async def existing(link: Link, names: Collection[str] | None = None) -> dict[str, Topic]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
 import click
 
 from vectis.core.cli.application import application, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
-from vectis.core.dead_letter import topic_of
 from vectis.core.exceptions import ConfigError, TransportError
-from vectis.core.topics import check_topic, topics_of_handler
+from vectis.core.topics import UsedTopic, check_topic, topics_in_use
+from vectis_redpanda._needs import compared, needed
 from vectis_redpanda.plugin import NO_AIOKAFKA, NO_SERVERS, folder_of, missing, settings_of
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from vectis.core.hub import Hub
     from vectis_redpanda._link import Link
+    from vectis_redpanda._needs import Verdict
     from vectis_redpanda._topics import Topic
 
 __all__ = ["topics"]
@@ -37,19 +37,6 @@ def topics() -> None:
     Which topics those are is said by [topics] and [consumer] topics in the config, the catalogue of
     event types, and the @on_event handlers. What a worker reads has a topic of dead letters, too.
     """
-
-
-@attrs.frozen
-class Wanted:
-    """A topic that the application uses.
-
-    Args:
-        name: The topic's name.
-        consumed: Whether its worker reads it, and so may write dead letters.
-    """
-
-    name: str
-    consumed: bool
 
 
 @topics.command("list")
@@ -101,11 +88,11 @@ def create(
     """
     quiet("vectis.plugins", "aiokafka")
     with application(modules) as hub:
-        wanted = [Wanted(name, True) for name in names] or wanted_by(hub)
+        wanted = [UsedTopic(name, True) for name in names] or topics_in_use(hub)
         all_of_them = [
             name
             for topic in wanted
-            for name in ([topic.name] if no_dead_letters else _with_letters(topic))
+            for name in ([topic.name] if no_dead_letters else needed(topic))
         ]
         for name in all_of_them:
             check_topic(name)
@@ -150,65 +137,29 @@ def check(modules: tuple[str, ...], as_json: bool) -> int:
     """
     quiet("vectis.plugins", "aiokafka")
     with application(modules) as hub:
-        wanted = wanted_by(hub)
+        wanted = topics_in_use(hub)
 
         async def look(link: Link) -> dict[str, Topic]:
             from vectis_redpanda._topics import existing
 
-            return await existing(link, [n for topic in wanted for n in _with_letters(topic)])
+            return await existing(link, [n for topic in wanted for n in needed(topic)])
 
         found = _asked(_link(hub), look) if wanted else {}
-    problems = [(name, said) for topic in wanted for name, said in _problems(topic, found)]
+    verdicts = compared(wanted, found)
+    failed = sum(bool(verdict.problem) for verdict in verdicts)
     if as_json:
-        rows = [{"topic": name, "problem": said or None} for name, said in problems]
-        show_json({"topics": rows, "failed": sum(bool(said) for _, said in problems)})
-    elif not problems:
+        rows = [{"topic": one.topic, "problem": _said(one) or None} for one in verdicts]
+        show_json({"topics": rows, "failed": failed})
+    elif not verdicts:
         line("The application uses no topics: no [topics], no catalogue, no @on_event handlers.")
-    for name, said in () if as_json else problems:
-        lead = Styled("fail  ", "bad") if said else Styled("ok    ", "good")
-        line(Styled(name, "key"), f": {said}" if said else "", lead=lead)
-    return 1 if any(said for _, said in problems) else 0
+    for one in () if as_json else verdicts:
+        lead = Styled("fail  ", "bad") if one.problem else Styled("ok    ", "good")
+        line(Styled(one.topic, "key"), f": {_said(one)}" if one.problem else "", lead=lead)
+    return 1 if failed else 0
 
 
-def wanted_by(hub: Hub) -> list[Wanted]:
-    """Return the topics that an application uses, sorted by name.
-
-    Args:
-        hub: Its config, its catalogue and its handlers are asked.
-    """
-    consumed = {
-        source.topic
-        for subscription in hub.subscriptions
-        if subscription.scope == "service" and subscription.enabled
-        for source in topics_of_handler(hub, subscription)
-    }
-    consumed |= set(hub.consumer_settings.topics)
-    published = {*hub.topics, *(known.topic for known in hub.catalogue if known.topic)}
-    return [Wanted(name, name in consumed) for name in sorted(consumed | published)]
-
-
-def _with_letters(topic: Wanted) -> list[str]:
-    from vectis_redpanda._topics import is_dead_letters
-
-    if not topic.consumed or is_dead_letters(topic.name):
-        return [topic.name]
-    return [topic.name, topic_of(topic.name)]
-
-
-def _problems(topic: Wanted, found: Mapping[str, Topic]) -> list[tuple[str, str]]:
-    from vectis_redpanda._topics import HEADROOM
-
-    problems = [
-        (name, "" if name in found else f"missing: `vectis topics create {topic.name}`")
-        for name in _with_letters(topic)
-    ]
-    letters = found.get(topic_of(topic.name))
-    if topic.consumed and topic.name in found and letters is not None:
-        needed = found[topic.name].largest + HEADROOM
-        if letters.largest < needed:
-            said = f"a dead letter of a message that {topic.name} takes may be too large for it"
-            problems[-1] = letters.name, f"{said}: set its max.message.bytes to {needed:,}"
-    return problems
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.problem}: {verdict.remedy}" if verdict.problem else ""
 
 
 def _link(hub: Hub) -> Link:

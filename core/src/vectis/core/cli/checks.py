@@ -25,7 +25,7 @@ from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
-from vectis.core.topics import topics_of_handler, unread
+from vectis.core.topics import topics_in_use, topics_of_handler, unread
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
     if offer.carrier.examine is None:
         return
     try:
-        findings = asyncio.run(_found(offer.carrier.examine(_used_topics(hub))))
+        findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
     except TransportError as error:
         yield Check("transport", "fail", str(error), "until then publishing and consuming fail")
         return
@@ -269,16 +269,6 @@ def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
 
 async def _found(findings: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
     return await findings
-
-
-def _used_topics(hub: Hub) -> list[str]:
-    consumed = {
-        source.topic
-        for subscription in hub.subscriptions
-        if subscription.scope == "service" and subscription.enabled
-        for source in topics_of_handler(hub, subscription)
-    }
-    return sorted({*hub.topics, *hub.consumer_settings.topics, *consumed})
 
 
 def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:
