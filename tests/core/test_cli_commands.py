@@ -44,7 +44,8 @@ def test_the_version_is_that_of_the_core(world: World) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_listed_line_is_the_first_of_the_commands_own_help(name: str) -> None:
-    command = getattr(import_module(f"vectis.core.cli.{name}"), name)
+    module = name.replace("-", "_")
+    command = getattr(import_module(f"vectis.core.cli.{module}"), module)
     assert isinstance(command, click.Command)
     assert BUILT_IN[name] == (command.help or "").partition("\n")[0]
 

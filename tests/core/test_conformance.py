@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -220,6 +220,31 @@ def test_a_handler_whose_event_has_no_class_is_no_fault_and_named(install: Insta
     )
 
 
+def test_a_handler_that_passes_for_no_made_up_event_is_no_fault_and_named(install: Install) -> None:
+    install(
+        "acme", GOOD.replace("        pass\n", "        raise KeyError(1)\n"), entry="acme:Plugin"
+    )
+    (found,) = check_plugin("acme", call=True)
+    assert not found.fault
+    assert "passed for none of the made-up events" in found.text
+
+
+def test_a_handler_that_does_not_end_is_a_fault(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = GOOD.replace("await asyncio.sleep(0.3)", "await asyncio.Event().wait()")
+    source = f"from vectis.core.conformance import handlers\nhandlers.ENOUGH = 0.1\n{source}"
+    install("acme", source, entry="acme:Plugin")
+    (fault,) = faults(call=True)
+    assert "the worker was not done within 0.1 s: acme:Plugin.in_the_worker" in fault
+
+
+def test_a_start_that_fails_is_a_fault(install: Install) -> None:
+    source = GOOD.replace("self.end = threading.Event()", "raise OSError('no server')")
+    install("acme", source, entry="acme:Plugin")
+    assert any("the hub does not start with it" in one and "no server" in one for one in faults())
+
+
 def test_an_unknown_plugin_is_an_error() -> None:
     with pytest.raises(PluginError, match="did you mean 'commerce'"):
         check_plugin("comerce")
@@ -231,6 +256,11 @@ class TestCommerce(PluginConformance):
 
 class TestRedpanda(PluginConformance):
     plugin = "redpanda"
+
+
+class TestSqlite(PluginConformance):
+    plugin = "sqlite"
+    config: ClassVar = {"sqlite": {"path": "events.db"}}
 
 
 def test_the_suite_fails_with_all_that_was_found(install: Install) -> None:

@@ -78,7 +78,8 @@ def commands() -> dict[str, click.Command]:
 
     found = {"demo": demo}
     for name in BUILT_IN:
-        found[name] = getattr(importlib.import_module(f"vectis.core.cli.{name}"), name)
+        module = name.replace("-", "_")
+        found[name] = getattr(importlib.import_module(f"vectis.core.cli.{module}"), module)
     return found
 
 

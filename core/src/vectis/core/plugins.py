@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMANDS",
     "PLUGINS",
+    "RESERVED",
     "Plugin",
     "State",
     "decide",
@@ -42,7 +43,8 @@ COMMANDS = "vectis.commands"
 
 State = Literal["enabled", "disabled", "quarantined", "loaded"]
 
-_RESERVED = frozenset({APP, "consumer", "handlers", "hub", "plugins", "topics"})
+RESERVED = frozenset({APP, "consumer", "handlers", "hub", "plugins", "topics"})
+"""Names that no plugin may have: those of core's own tables, and of the application."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -154,7 +156,7 @@ def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings)
             else:
                 _decide_one(plugin, same, config, settings)
         for plugin in same:
-            if name in _RESERVED and plugin.state == "enabled":
+            if name in RESERVED and plugin.state == "enabled":
                 plugin.quarantine(
                     PluginError(f"{name!r} is a name of Vectis's own"),
                     "cannot be told apart in the config; rename the entry point",

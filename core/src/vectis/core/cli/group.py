@@ -31,6 +31,7 @@ BUILT_IN = {
     "explain": "Show who would run for an event, in which order, and why.",
     "graph": "Show who publishes what, where it travels and who handles it.",
     "handlers": "List every handler of the application and its plugins.",
+    "new-plugin": "Write a new plugin: a distribution with one of everything, tests included.",
     "plugins": "List the installed plugins, and what decided about each.",
     "publish": "Publish one event, and show the receipt.",
     "tail": "Show what arrives on topics, live.",
@@ -56,7 +57,8 @@ class Commands(click.Group):
             PluginError: It comes from a distribution in which it is broken.
         """
         if cmd_name in BUILT_IN:
-            found = getattr(import_module(f"vectis.core.cli.{cmd_name}"), cmd_name)
+            name = cmd_name.replace("-", "_")
+            found = getattr(import_module(f"vectis.core.cli.{name}"), name)
             assert isinstance(found, click.Command)
             return found
         for command in _added():

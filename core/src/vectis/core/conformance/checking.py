@@ -93,11 +93,11 @@ def _installed(name: str) -> Plugin:
 
 def _child(part: str, task: dict[str, Any], timeout: float) -> list[Finding]:
     """Run one child; what it writes counts as a finding when it only imports."""
-    own = f"{variable(task['name'])}_".replace("__", "_")
+    own = variable(task["name"])
     environment = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("VECTIS_", "COVERAGE_PROCESS")) or key.startswith(own)
+        if not key.startswith("VECTIS_") or key.startswith(own)
     }
     with tempfile.TemporaryDirectory(prefix="vectis-check-") as folder:
         answer = Path(folder, "answer.json")

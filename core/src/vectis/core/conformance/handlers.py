@@ -15,6 +15,7 @@ from vectis.core.conformance.findings import Finding
 from vectis.core.jsontext import plain
 from vectis.core.subscription import pattern_matches
 from vectis.core.testing.pumping import pump
+from vectis.core.transport import Route
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -27,7 +28,8 @@ __all__ = ["call_handlers", "not_called"]
 
 _CALLS = 3
 _BEAT = 0.001  # seconds between two beats of the event loop
-_ENOUGH = 10.0  # seconds for the worker to be done with one event
+ENOUGH = 10.0
+"""Seconds for the worker to be done with one event."""
 
 
 def not_called(hub: Hub, plugin: str) -> list[Finding]:
@@ -58,6 +60,10 @@ async def call_handlers(hub: Hub, plugin: str, budget: float) -> list[Finding]:
         ]
     findings = []
     for one in _of(hub, plugin):
+        if one.scope == "process" and hub.routing.offer(Route("process", one.pattern)) is None:
+            advice = "Nobody runs handlers here: pip install vectis-bus"
+            findings.append(_unknown(one, "was not called", advice))
+            continue
         known = _known(hub, one)
         if known is None:
             advice = "Register an event class of that type with vectis_register_events"
@@ -137,7 +143,7 @@ async def _in_the_worker(
         heart = asyncio.ensure_future(_longest_gap())
         await asyncio.sleep(0)
         try:
-            await pump(hub, within=0, timeout=_ENOUGH)
+            await pump(hub, within=0, timeout=ENOUGH)
         except AssertionError as error:
             return [Finding("handlers", str(error), "Let nothing in it wait without a bound")]
         finally:

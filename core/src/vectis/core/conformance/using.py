@@ -73,7 +73,7 @@ def use(
         for what, those in left.items()
         if those
     ]
-    return findings
+    return list(dict.fromkeys(findings))  # once, and not for each round
 
 
 _END = "End it in vectis_shutdown, and wait for its end there"

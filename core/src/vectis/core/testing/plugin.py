@@ -50,10 +50,12 @@ def make_hub(captured: Captured) -> Iterator[Callable[..., Hub]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(marks, "registry", marks.Registry())
         before = use_hub(None)
-        yield make
-        for one in reversed(made):
-            run_alone(one.shutdown())
-        use_hub(None)
+        try:
+            yield make
+            for one in reversed(made):
+                run_alone(one.shutdown())
+        finally:
+            use_hub(None)
     use_hub(before)
 
 

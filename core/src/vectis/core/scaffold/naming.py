@@ -1,0 +1,65 @@
+"""What the parts of a new plugin are called, all made of its one name."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+
+import attrs
+
+from vectis.core.distributions import normal
+from vectis.core.exceptions import PluginError
+from vectis.core.plugins import RESERVED
+
+__all__ = ["Names"]
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LONGEST = 100  # characters; a topic's name and a file's have bounds
+
+
+@attrs.frozen
+class Names:
+    """The names of a new plugin.
+
+    Args:
+        name: Of the distribution, the plugin, its config table and its folder.
+        module: Of the package that is imported.
+        title: Of its classes, as a prefix.
+    """
+
+    name: str
+    module: str
+    title: str
+
+    @classmethod
+    def of(cls, name: str) -> Names:
+        """Return the names that follow from one.
+
+        Args:
+            name: As somebody typed it; `Acme_Loyalty` and `acme.loyalty` are `acme-loyalty`.
+
+        Raises:
+            PluginError: It cannot be one; the message says why.
+
+        Example:
+            >>> from vectis.core.scaffold import Names
+            >>> Names.of("Acme_Loyalty")
+            Names(name='acme-loyalty', module='acme_loyalty', title='AcmeLoyalty')
+        """
+        if not _DISTRIBUTION.fullmatch(name) or len(name) > _LONGEST:
+            raise PluginError(
+                f"{name!r} is no name of a distribution: up to {_LONGEST} ASCII letters, digits, "
+                "'-', '_' and '.', with a letter or digit at both ends, as in acme-loyalty"
+            )
+        normalised = normal(name)
+        module = normalised.replace("-", "_")
+        if not module.isidentifier() or keyword.iskeyword(module):
+            raise PluginError(f"{module!r} can be no Python module: begin the name with a letter")
+        if module in sys.stdlib_module_names or module in ("vectis", "tests"):
+            raise PluginError(f"a module {module!r} is there already: put a word of yours before")
+        if normalised in RESERVED:
+            raise PluginError(
+                f"{normalised!r} is a name of Vectis's own: put a word of yours before"
+            )
+        return cls(normalised, module, "".join(map(str.capitalize, normalised.split("-"))))

@@ -1,0 +1,101 @@
+"""`vectis new-plugin`: names, refusals, and what is written; its wheel is for tests/system."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.core.cli_world import World
+from vectis.core.exceptions import PluginError
+from vectis.core.scaffold import Names, new_plugin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("name", ["acme-loyalty", "Acme_Loyalty", "acme.loyalty", "acme--LOYALTY"])
+def test_a_name_is_normalised_as_package_indexes_do(name: str) -> None:
+    assert Names.of(name) == Names("acme-loyalty", "acme_loyalty", "AcmeLoyalty")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "no name of a distribution"),
+        ("../acme", "no name of a distribution"),
+        ("acme/loyalty", "no name of a distribution"),
+        ("-acme", "no name of a distribution"),
+        ("acmé", "no name of a distribution"),
+        ("acme\n", "no name of a distribution"),
+        ("a" * 101, "no name of a distribution"),
+        ("2048", "no Python module"),
+        ("class", "no Python module"),
+        ("json", "there already"),
+        ("vectis", "there already"),
+        ("consumer", "Vectis's own"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=said):
+        new_plugin(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    with pytest.raises(PluginError, match="is there already"):
+        new_plugin("acme", tmp_path)
+    assert list((tmp_path / "acme").iterdir()) == []
+
+
+def test_a_dangling_link_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "acme").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PluginError, match="is there already"):
+        new_plugin("acme", tmp_path)
+
+
+def test_what_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    parent = tmp_path / "file"
+    parent.write_text("", encoding="utf-8")
+    with pytest.raises(PluginError, match="cannot be written"):
+        new_plugin("acme", parent)
+
+
+def test_every_file_is_filled_in(tmp_path: Path) -> None:
+    folder = new_plugin("acme-loyalty", tmp_path)
+    written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert written == [
+        "README.md",
+        "pyproject.toml",
+        "src/acme_loyalty/__init__.py",
+        "src/acme_loyalty/events.py",
+        "src/acme_loyalty/py.typed",
+        "src/acme_loyalty/settings.py",
+        "tests/test_acme_loyalty.py",
+    ]
+    for path in folder.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "$" not in text, path
+        assert max(map(len, text.splitlines()), default=0) <= 100
+        ast.parse(text)
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == "acme-loyalty"
+    assert project["entry-points"]["vectis.plugins"] == {"acme-loyalty": "acme_loyalty"}
+    assert "vectis-core>=0.1.0,<0.2" in project["dependencies"]
+
+
+def test_the_command_lists_the_files_and_what_to_do_next(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    answer = world.vectis("new-plugin", "Acme_Loyalty")
+    assert answer.code == 0
+    assert "acme-loyalty/pyproject.toml" in answer.out
+    assert 'Next: cd acme-loyalty, pip install -e ".[test]", pytest' in answer.out
+    again = world.vectis("new-plugin", "acme-loyalty")
+    assert (again.code, "is there already" in again.err) == (2, True)
+    elsewhere = world.here / "elsewhere"
+    elsewhere.mkdir()
+    assert world.vectis("new-plugin", "acme", "--directory", str(elsewhere)).code == 0
+    assert (elsewhere / "acme/README.md").exists()
