@@ -102,11 +102,17 @@ def test_names_and_brokers_that_are_none_are_said(world: World) -> None:
 def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
     topic = unique_name("orders")
     (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
-    before = world.vectis("doctor", "--module", "shop")
+    group = unique_name("shop")
+    world.vectis("doctor", "--module", "shop", VECTIS_CONSUMER_GROUP=group)  # makes no topic
+    before = world.vectis("doctor", "--module", "shop", VECTIS_CONSUMER_GROUP=group)
     assert f"redpanda: {broker.servers} answers, a cluster of 1 broker" in before.out
     assert f"missing topics: {topic}" in before.out
     create_topic(broker.servers, topic)
     assert f"topics are there: {topic}" in world.vectis("doctor", "--module", "shop").out
+    assert world.vectis("publish", topic, "order.created", "{}", "--key", "7").code == 0
+    waiting = world.vectis("doctor", "--module", "shop", VECTIS_CONSUMER_GROUP=group)
+    assert "1 delivery lies before shop" in waiting.out
+    assert "ok    dead letters: none wait for shop" in waiting.out
     world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
     away = world.vectis("doctor")
     assert away.code == 1
