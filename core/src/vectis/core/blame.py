@@ -7,13 +7,13 @@ A hub that is given none pays for none. In the worker it also times the handlers
 from __future__ import annotations
 
 from collections import Counter
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from vectis.core.exceptions import TransportError
+from vectis.core.forks import ForkSafeLock
 from vectis.core.hookspecs import hookimpl
 from vectis.core.times import Times
 from vectis.core.transport import Route
@@ -141,7 +141,7 @@ class Blame:
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._known: dict[int, _Entry] = {}  # by serial: making names takes longer than counting
         self._guards: Counter[tuple[str, str]] = Counter()
-        self._lock = Lock()  # emits come from any thread
+        self._lock = ForkSafeLock()  # emits come from any thread
 
     @hookimpl
     def vectis_after_emit(self, outcome: Outcome) -> None:
