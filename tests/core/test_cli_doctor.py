@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.core.cli_world import World
+from vectis.core.dead_letter import DeadLetter
+from vectis.core.message import Delivery, Message
+from vectis_sqlite import SqliteSettings, SqliteTransport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,3 +239,113 @@ def test_safe_mode_is_something_to_look_at(world: World) -> None:
     assert "Safe mode: VECTIS_SAFE_MODE is set" in listing.err
     rows = world.vectis("plugins", "--json").json
     assert {row["name"] for row in rows if row["default"]} == {"bus", "redpanda"}
+
+
+WORKS = """
+[sqlite]
+path = "events.db"
+partitions = 1
+[topics]
+"orders" = ["order.created"]
+[consumer]
+group = "shop"
+"""
+
+
+def letter(world: World, group: str, handler: str) -> None:
+    """Set a delivery aside, as a worker does."""
+    delivery = Delivery("orders", 0, 0, key=b"7", value=b"{}")
+    written = DeadLetter(delivery=delivery, group=group, handler=handler, error="no", attempts=1)
+    put(world, written.message())
+
+
+def put(world: World, message: Message) -> None:
+    async def main() -> None:
+        transport = SqliteTransport(
+            SqliteSettings(path=str(world.here / "events.db"), partitions=1)
+        )
+        await transport.carrier(message.topic).send(message)
+        await transport.close()
+
+    asyncio.run(main())
+
+
+def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World) -> None:
+    world.config(WORKS)
+    world.module("shop", CONSUMES.replace("a.b", "order.created"))
+    nothing = {
+        **statuses(world, "backlog", "--module", "shop"),
+        **statuses(world, "dead letters", "--module", "shop"),
+    }
+    assert set(nothing.values()) == {"ok"}
+    assert "shop has finished all that there is" in nothing
+    assert any(message.startswith("none wait for shop on orders.dlq") for message in nothing)
+    assert not list(world.here.glob("events.db*"))
+    put(world, Message("orders", b"7", b"{}"))
+    put(world, Message("orders", b"8", b"{}"))
+    for group, handler in [("shop", "app:sync"), ("shop", "app:sync"), ("shop", ""), ("b", "b:x")]:
+        letter(world, group, handler)
+    before = (world.here / "events.db").read_bytes()
+    answer = world.vectis("doctor", "--module", "shop")
+    assert answer.code == 0  # to look at, and no failure: the worker works
+    assert "ok    backlog: 2 deliveries lie before shop" in answer.out
+    assert "-> `vectis consume` handles them" in answer.out
+    assert (
+        "warn  dead letters: 3 wait for shop: 2 of app:sync, 1 of no handler\n"
+        "      -> `vectis dlq list` shows them and why"
+    ) in answer.out
+    assert (world.here / "events.db").read_bytes() == before
+
+
+def test_without_a_group_nobody_is_asked_what_waits(world: World) -> None:
+    world.config(WORKS.replace('group = "shop"', ""))
+    assert statuses(world, "dead letters") == statuses(world, "backlog") == {}
+
+
+def test_a_transport_that_fails_is_not_read_as_well(world: World) -> None:
+    world.config(WORKS)
+    (world.here / "events.db").write_bytes(b"no database at all" * 100)
+    assert "fail" in statuses(world, "transport").values()
+    assert statuses(world, "dead letters") == statuses(world, "backlog") == {}
+
+
+def test_letters_that_cannot_be_read_are_something_to_look_at(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+from vectis.core import hookimpl
+from vectis.core.exceptions import TransportError
+from vectis.core.transport import Carrier
+
+@hookimpl
+def vectis_emit(route):
+    return Carrier(send=None) if route.scope == "service" else None
+
+@hookimpl
+def vectis_consume(topics, group):
+    raise TransportError("the reading room is closed")
+""",
+    )
+    world.config(WORKS.replace('path = "events.db"\npartitions = 1', ""))
+    [(message, status)] = statuses(world, "dead letters").items()
+    assert status == "warn"
+    assert "they could not be counted" in message
+    assert "the reading room is closed" in message
+
+
+def test_what_a_plugin_requires_and_is_not_there_is_named_with_the_command(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    metadata = world.site / "acme-1.0.dist-info" / "METADATA"
+    wanted = "attrs<20", "acme-nowhere>=2", 'acme-extra; extra == "more"', "click", "no sense !"
+    requires = "".join(f"Requires-Dist: {one}\n" for one in wanted)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n{requires}\n")
+    answer = world.vectis("doctor", "--json")
+    checks = [check for check in answer.json["checks"] if check["name"] == "packages"]
+    [listed] = [check["message"] for check in checks if check["status"] == "ok"]
+    assert listed.startswith("vectis-core 0.1.0, ")
+    assert ", aiokafka 0." in listed  # what a plugin can use beyond what it requires
+    attrs, nowhere = [check for check in checks if check["status"] == "warn"]
+    assert attrs["message"].startswith("acme 1.0 requires attrs<20, and ")
+    assert attrs["remedy"] == 'pip install "attrs<20"'
+    assert nowhere["message"] == "acme 1.0 requires acme-nowhere>=2, and it is not installed"

@@ -48,6 +48,21 @@ def test_it_reads_what_is_there_and_then_what_comes() -> None:
     asyncio.run(main())
 
 
+def test_it_counts_what_is_there_without_reading_it() -> None:
+    async def main() -> None:
+        transport = MemoryTransport()
+        await send(transport, *range(20))
+        hub = hub_with(transport)
+        async with Reader(hub, ["orders"]) as whole, Reader(hub, ["orders"], from_now=True) as new:
+            assert (await whole.ahead(), await new.ahead()) == (20, 0)
+            await send(transport, 20)
+            assert (await whole.ahead(), await new.ahead()) == (21, 1)
+            assert numbers(await whole.now()) == [*range(21)]
+            assert await whole.ahead() == 21  # from where it began
+
+    asyncio.run(main())
+
+
 def test_from_now_it_leaves_out_what_was_there_and_reads_new_topics_whole() -> None:
     async def main() -> None:
         transport = MemoryTransport()

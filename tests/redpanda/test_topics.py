@@ -103,14 +103,23 @@ def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
     topic = unique_name("orders")
     letters = f"{topic}.dlq"
     (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
-    before = world.vectis("doctor", "--module", "shop").out
+    group = unique_name("shop")
+
+    def doctor() -> str:
+        return world.vectis("doctor", "--module", "shop", VECTIS_CONSUMER_GROUP=group).out
+
+    before = doctor()
     assert f"redpanda: {broker.servers} answers, a cluster of 1 broker" in before
     assert f"{topic}, {letters}" in said(before, "missing topics: ")
     create_topic(broker.servers, topic)
     create_topic(broker.servers, letters)
-    tight = world.vectis("doctor", "--module", "shop").out
+    tight = doctor()
     assert topic not in said(tight, "missing topics: ")
     assert f"{letters}: a dead letter of a message that {topic} takes may be too large" in tight
+    assert world.vectis("publish", topic, "order.created", "{}", "--key", "7").code == 0
+    waiting = doctor()
+    assert "1 delivery lies before" in waiting
+    assert f"ok    dead letters: none wait for {group}" in waiting
     world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
     away = world.vectis("doctor")
     assert away.code == 1

@@ -119,6 +119,9 @@ def test_the_status_tells_the_truth_while_a_handler_hangs(place: Place, kind: st
         return bool(status["handled"] == 1 and not status["stuck"] and not status["unready"])
 
     place.until(healed, "for it to go on")
+    (blamed,) = json.loads(get(address, "/status")[1])["blame"]
+    assert (blamed["handler"], blamed["calls"], blamed["failed"]) == ("app:sync_erp", 1, 0)
+    assert blamed["longest"] > 0.6
     place.until(lambda: re.search(ends, worker.said()), "for it to say so")
     assert worker.stop() == 0
     assert len(re.findall(begins, worker.said())) == 1, "once, and not with every look"

@@ -7,13 +7,13 @@ A hub that is given none pays for none. In the worker it also times the handlers
 from __future__ import annotations
 
 from collections import Counter
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from vectis.core.exceptions import TransportError
+from vectis.core.forks import ForkSafeLock
 from vectis.core.hookspecs import hookimpl
 from vectis.core.times import Times
 from vectis.core.transport import Route
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vectis.core.subscription import Subscription
 
 __all__ = ["Blame", "HandlerBlame", "PluginBlame"]
+
+
+_MOST = 1000  # handlers told apart; the others of a plugin are `plugin:other`
 
 
 @attrs.frozen(kw_only=True)
@@ -89,9 +92,18 @@ class PluginBlame:
 
 
 class _Entry:
-    """What was counted of one handler in one scope."""
+    """What was counted of one handler in one scope, or of several together."""
 
-    __slots__ = ("calls", "failed", "handler", "plugin", "scope", "times", "vetoed")
+    __slots__ = (
+        "calls",
+        "failed",
+        "handler",
+        "over_budget",
+        "plugin",
+        "scope",
+        "times",
+        "vetoed",
+    )
 
     def __init__(self, handler: str, plugin: str, scope: str) -> None:
         self.handler = handler
@@ -100,7 +112,11 @@ class _Entry:
         self.calls = 0
         self.failed = 0
         self.vetoed = 0
+        self.over_budget = 0  # of several together; a bus keeps those of one handler
         self.times = Times()
+
+    def over(self, overruns: Mapping[str, int]) -> int:
+        return overruns.get(self.handler, 0) if self.scope == "process" else 0
 
 
 class Blame:
@@ -123,24 +139,26 @@ class Blame:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], _Entry] = {}
+        self._known: dict[int, _Entry] = {}  # by serial: making names takes longer than counting
         self._guards: Counter[tuple[str, str]] = Counter()
-        self._lock = Lock()  # emits come from any thread
+        self._lock = ForkSafeLock()  # emits come from any thread
 
     @hookimpl
     def vectis_after_emit(self, outcome: Outcome) -> None:
         """Count who ran, for how long, and who cancelled."""
         with self._lock:
-            for run in outcome.ran:
-                entry = self._entry(run.subscription)
-                entry.calls += 1
-                if run.seconds is not None:
-                    entry.times.add(run.seconds)
-                if run.error is not None:
-                    entry.failed += 1
+            # Not `outcome.ran`, which makes an object for each.
+            ran = outcome.plan[: outcome.reached]
+            for subscription in ran:
+                self._entry(subscription).calls += 1
+            for subscription, seconds in zip(ran, outcome.seconds or (), strict=False):
+                self._entry(subscription).times.add(seconds)
+            for failure in outcome.failures:
+                self._entry(failure.subscription).failed += 1
             if outcome.guard:
                 self._guards[outcome.guard, outcome.status] += 1
-            elif outcome.status == "cancelled" and outcome.ran:
-                self._entry(outcome.ran[-1].subscription).vetoed += 1
+            elif outcome.status == "cancelled" and ran:
+                self._entry(ran[-1]).vetoed += 1
 
     @hookimpl
     def vectis_handler_error(self, failure: HandlerFailure) -> None:
@@ -187,7 +205,7 @@ class Blame:
                 calls=entry.calls,
                 failed=entry.failed,
                 vetoed=entry.vetoed,
-                over_budget=over.get(entry.handler, 0) if entry.scope == "process" else 0,
+                over_budget=entry.over(over),
                 **_figures(entry.times),
             )
             for entry in self._copied()
@@ -203,38 +221,48 @@ class Blame:
         Args:
             hub: The one that this observes; asked for the overruns of its bus and for its hooks.
         """
-        handlers = self.handlers(hub)
-        hook_errors = hub.lifecycle.errors.copy()
-        guards = self._guards.copy()
-        names = [one.plugin for one in handlers]
-        names += [plugin for _, plugin in hook_errors] + [plugin for plugin, _ in guards]
-        found = []
-        for name in dict.fromkeys(names):
-            isolated = sum(n for (_, plugin), n in hook_errors.items() if plugin == name)
-            own = [one for one in handlers if one.plugin == name]
-            times = Times()
-            for entry in self._copied():
-                if entry.plugin == name:
-                    times.add_all(entry.times)
-            found.append(
-                PluginBlame(
-                    plugin=name,
-                    calls=sum(one.calls for one in own),
-                    failed=sum(one.failed for one in own),
-                    vetoed=sum(one.vetoed for one in own) + guards[name, "cancelled"],
-                    over_budget=sum(one.over_budget for one in own),
-                    hook_errors=isolated + guards[name, "failed"],
-                    **_figures(times),
-                )
+        over = _overruns(hub)
+        sums: dict[str, _Entry] = {}
+        for entry in self._copied():
+            whole = sums.setdefault(entry.plugin, _Entry("", entry.plugin, ""))
+            whole.calls += entry.calls
+            whole.failed += entry.failed
+            whole.vetoed += entry.vetoed
+            whole.over_budget += entry.over(over)
+            whole.times.add_all(entry.times)
+        errors: Counter[str] = Counter()
+        for (_, plugin), count in hub.lifecycle.errors.copy().items():
+            errors[plugin] += count
+        vetoed: Counter[str] = Counter()
+        for (plugin, status), count in self._guards.copy().items():
+            (vetoed if status == "cancelled" else errors)[plugin] += count
+        for name in (*errors, *vetoed):
+            sums.setdefault(name, _Entry("", name, ""))
+        found = [
+            PluginBlame(
+                plugin=name,
+                calls=whole.calls,
+                failed=whole.failed,
+                vetoed=whole.vetoed + vetoed[name],
+                over_budget=whole.over_budget,
+                hook_errors=errors[name],
+                **_figures(whole.times),
             )
+            for name, whole in sums.items()
+            if whole.calls or whole.failed or errors[name] or vetoed[name]
+        ]
         return tuple(sorted(found, key=lambda one: (-one.total, one.plugin)))
 
     def _entry(self, subscription: Subscription) -> _Entry:
-        key = subscription.scope, subscription.id
-        entry = self._entries.get(key)
+        entry = self._known.get(subscription.serial)
         if entry is None:
-            entry = _Entry(subscription.id, subscription.plugin, subscription.scope)
-            entry = self._entries.setdefault(key, entry)
+            name, plugin, scope = subscription.id, subscription.plugin, subscription.scope
+            if (scope, name) not in self._entries and len(self._entries) >= _MOST:
+                name = f"{plugin}:other"
+            entry = self._entries.setdefault((scope, name), _Entry(name, plugin, scope))
+            if len(self._known) >= _MOST:  # a handler that runs once is another one every time
+                self._known.clear()
+            self._known[subscription.serial] = entry
         return entry
 
     def _copied(self) -> Iterable[_Entry]:
@@ -242,10 +270,13 @@ class Blame:
 
 
 def _figures(times: Times) -> dict[str, Any]:
+    quantiles = times.quantiles(0.5, 0.99)
+    if not quantiles:
+        return {}
     return {
-        "p50": times.quantile(0.5),
-        "p99": times.quantile(0.99),
-        "longest": times.longest if times.count else None,
+        "p50": quantiles[0],
+        "p99": quantiles[1],
+        "longest": times.longest,
         "total": times.total,
     }
 

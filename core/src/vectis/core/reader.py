@@ -112,6 +112,17 @@ class Reader:
             self._reached[delivery.topic_partition] = delivery.offset + 1
         return found
 
+    async def ahead(self) -> int:
+        """Return how many records there are behind where reading began, as offsets count them.
+
+        Some may be missing, after compaction; then it is more than can be read.
+
+        Raises:
+            TransportError: The transport cannot be asked.
+        """
+        ends = await self._consumer.ends()
+        return sum(max(0, end - self.starts.get(where, 0)) for where, end in ends.items())
+
     async def pages(self) -> AsyncIterator[list[Delivery]]:
         """Yield what is there when this is called and was not read yet, some at a time, and end.
 

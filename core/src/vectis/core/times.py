@@ -29,7 +29,8 @@ class Times:
         >>> times = Times()
         >>> for seconds in [0.001] * 98 + [0.5, 2.0]:
         ...     times.add(seconds)
-        >>> times.count, times.longest, times.quantile(0.99) >= 0.5, times.quantile(0.5) < 0.0012
+        >>> half, most = times.quantiles(0.5, 0.99)
+        >>> times.count, times.longest, half < 0.0012, most >= 0.5
         (100, 2.0, True, True)
     """
 
@@ -69,22 +70,23 @@ class Times:
         for step, count in other._counts.copy().items():
             self._counts[step] = self._counts.get(step, 0) + count
 
-    def quantile(self, share: float) -> float | None:
-        """Return the seconds within which this share was done, at most an eighth too much.
+    def quantiles(self, *shares: float) -> tuple[float, ...]:
+        """Return the seconds within which each of these shares was done, at most an eighth more.
 
         Args:
-            share: Such as 0.99.
+            shares: Such as 0.5 and 0.99, the smallest first.
 
         Returns:
-            Seconds, never more than `longest`; None as long as nothing was added.
+            Seconds, never more than `longest`; nothing as long as nothing was added.
         """
-        counts = self._counts.copy()
-        if not counts:
-            return None
-        left = share * sum(counts.values())
-        for step in sorted(counts):
-            left -= counts[step]
-            if left <= 0:
+        counts = sorted(self._counts.copy().items())
+        all_of_them = sum(count for _, count in counts)
+        found: list[float] = []
+        below = 0
+        for step, count in counts:
+            below += count
+            while len(found) < len(shares) and below >= shares[len(found)] * all_of_them:
                 doublings, part = divmod(step, _STEPS)
-                return min(self.longest, _LEAST * 2.0**doublings * (1 + (part + 1) / _STEPS))
-        return self.longest
+                end = _LEAST * 2.0**doublings * (1 + (part + 1) / _STEPS)
+                found.append(min(self.longest, end))
+        return tuple(found)

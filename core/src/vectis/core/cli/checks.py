@@ -6,58 +6,35 @@ transport in use is connected to; it may look at a file of its own.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import platform
-from typing import TYPE_CHECKING, Literal
-
-import attrs
+from typing import TYPE_CHECKING
 
 from vectis.core import loader
-from vectis.core.absence import configured_transport
 from vectis.core.cli.added import added_commands
 from vectis.core.cli.application import assemble, import_modules
+from vectis.core.cli.check import Check
 from vectis.core.cli.group import BUILT_IN
+from vectis.core.cli.letter_checks import backlog, letters
+from vectis.core.cli.transport_checks import consumed_topics, transport
+from vectis.core.cli.version_checks import versions
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
+from vectis.core.letters.scan import dead_letter_topics, known_topics
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
-from vectis.core.topics import topics_in_use, topics_of_handler, unread
+from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
-    from vectis.core.routing import Offer
-    from vectis.core.transport import Finding
 
-__all__ = ["Check", "Status", "examine"]
-
-Status = Literal["ok", "warn", "fail"]
-
-_PACKAGES = ("vectis-core", "attrs", "cattrs", "click", "orjson", "pluggy", "rich")
-
-
-@attrs.frozen
-class Check:
-    """What one question came to.
-
-    Args:
-        name: What was looked at.
-        status: `ok`, `warn` or `fail`.
-        message: What was found.
-        remedy: What to do; empty when there is nothing to do.
-    """
-
-    name: str
-    status: Status
-    message: str
-    remedy: str = ""
+__all__ = ["examine"]
 
 
 def examine(modules: Sequence[str]) -> list[Check]:
@@ -66,14 +43,14 @@ def examine(modules: Sequence[str]) -> list[Check]:
     Args:
         modules: Imported for their handlers, besides those of `[consumer] modules`.
     """
-    checks = list(_environment())
     try:
         assembled = assemble()
     except VectisError as error:
         remedy = "mend the config; the other checks need it"
-        return [*checks, Check("config", "fail", str(error), remedy), *_commands()]
+        return [*versions(()), Check("config", "fail", str(error), remedy), *_commands()]
     hub = assembled.hub
     before = use_hub(hub)
+    checks = list(versions(hub.plugins))
     try:
         checks += _config(hub)
         checks += (_plugin(hub, plugin) for plugin in hub.plugins)
@@ -86,22 +63,16 @@ def examine(modules: Sequence[str]) -> list[Check]:
             remedy = "no hub starts until it is mended or taken from [plugins] require"
             checks.append(Check("require", "fail", str(assembled.problem), remedy))
         checks += _modules((*hub.consumer_settings.modules, *modules))
+        checks += _bus(hub)
+        carrying = list(transport(hub))
+        checks += carrying
         for question in _QUESTIONS:
             checks += question(hub)
+        if all(check.status != "fail" for check in carrying):
+            checks += _standing(hub)
     finally:
         use_hub(before)
     return [*checks, *_commands()]
-
-
-def _environment() -> Iterator[Check]:
-    from importlib_metadata import version
-
-    system = (
-        f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}"
-    )
-    yield Check("python", "ok", system)
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    yield Check("packages", "ok", packages)
 
 
 def _config(hub: Hub) -> Iterator[Check]:
@@ -205,108 +176,6 @@ def _get_bus(hub: Hub) -> str:
     return "pip install vectis-bus, or another bus"
 
 
-def _transport(hub: Hub) -> Iterator[Check]:
-    chosen = hub.hub_settings.transport
-    why = (
-        f"chosen by {hub.config.origin('hub', 'transport')}"
-        if chosen and not hub.routing.chose_a_bus
-        else "the only one that offers"
-    )
-    route = Route("service", _some_topic(hub))
-    try:
-        offer = hub.routing.offer(route)
-    except TransportError as error:
-        yield Check("transport", "fail", str(error), "publishing raises until this is settled")
-        return
-    if offer is not None:
-        said = f": {offer.carrier.describe}" if offer.carrier.describe else ""
-        yield Check("transport", "ok", f"{offer.plugin}, {why}{said}")
-        for plugin in hub.plugins:
-            if plugin.name == offer.plugin and (problem := _reason(hub, plugin)):
-                remedy = "until then publishing and consuming fail"
-                yield Check("transport", "fail", f"{offer.plugin}: {problem}", remedy)
-                break
-        else:
-            yield from _examined(hub, offer)
-    elif chosen and not hub.routing.chose_a_bus:
-        yield Check(
-            "transport",
-            "fail",
-            f"{chosen}, {why}, does not offer to carry anything",
-            "see why below, or choose another one",
-        )
-    elif problem := configured_transport(hub):
-        yield Check("transport", "fail", problem, "until then publishing raises")
-    else:
-        for plugin in hub.plugins:
-            if plugin.state == "disabled" and hub.config.mentions(plugin.name):
-                unused = f"{plugin.name} is configured, and {plugin.reason}"
-                remedy = f"`vectis plugins enable {plugin.name}`, or remove its settings"
-                yield Check("transport", "warn", unused, remedy)
-        yield Check(
-            "transport",
-            "warn",
-            "none is available: publish returns None and does nothing, silently",
-            'configure one, such as [sqlite] path = "events.db"',
-        )
-    for plugin in hub.plugins:
-        if offer is None or plugin.name != offer.plugin:
-            yield from _declined(hub, plugin, route)
-
-
-def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
-    """Let the transport connect, and yield what it found."""
-    if offer.carrier.examine is None:
-        return
-    try:
-        findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
-    except TransportError as error:
-        yield Check("transport", "fail", str(error), "until then publishing and consuming fail")
-        return
-    for finding in findings:
-        yield Check(offer.plugin, finding.status, finding.message, finding.remedy)
-
-
-async def _found(findings: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
-    return await findings
-
-
-def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:
-    if plugin.state != "loaded" or "vectis_emit" not in plugin.hooks:
-        return
-    if hub.routing.is_bus(plugin.name):
-        return  # the bus is asked too, and is not meant
-    if hub.hub_settings.transport not in (None, plugin.name) and not hub.routing.chose_a_bus:
-        yield Check("transport", "ok", f"{plugin.name} stands back for [hub] transport")
-        return
-    reason = _reason(hub, plugin) or _unset(plugin)
-    yield Check("transport", "ok", f"{plugin.name} declined: {reason}")
-
-
-def _reason(hub: Hub, plugin: Plugin) -> str | None:
-    """Return why a plugin cannot do its work, by its own account."""
-    try:
-        return hub.unavailable(plugin)
-    except Exception as error:
-        return f"and failed to say why: {type(error).__name__}: {error}"
-
-
-def _unset(plugin: Plugin) -> str:
-    """Return a guess for a transport that does not say why it declines."""
-    unset = (
-        [
-            field.alias or field.name
-            for field in attrs.fields(type(plugin.settings))
-            if getattr(plugin.settings, field.name) is None
-        ]
-        if plugin.settings is not None
-        else []
-    )
-    if not unset:
-        return "it does not say why"
-    return f"it does not say why; not set in [{plugin.name}]: {', '.join(unset)}"
-
-
 def _topics(hub: Hub) -> Iterator[Check]:
     consuming = [s for s in hub.subscriptions if s.scope == "service"]
     for warning in unread(hub):
@@ -341,6 +210,14 @@ def _group(hub: Hub) -> Iterator[Check]:
         )
 
 
+def _standing(hub: Hub) -> Iterator[Check]:
+    group, topics = hub.consumer_settings.group, known_topics(hub)
+    if group is None or not topics or hub.routing.for_topic(topics[0]) is None:
+        return
+    yield from backlog(hub, group, consumed_topics(hub))
+    yield from letters(hub, group, dead_letter_topics(topics))
+
+
 def _overrides(hub: Hub) -> Iterator[Check]:
     known = {subscription.id for subscription in hub.subscriptions}
     absent = {plugin.name for plugin in hub.plugins if plugin.state != "loaded"}
@@ -355,8 +232,6 @@ def _overrides(hub: Hub) -> Iterator[Check]:
 
 
 _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (
-    _bus,
-    _transport,
     _topics,
     _group,
     _overrides,
@@ -372,8 +247,3 @@ def _commands() -> Iterator[Check]:
                 f"{command.distribution} brings it, and it is left out: {command.refused}",
                 "rename it there, or uninstall that distribution",
             )
-
-
-def _some_topic(hub: Hub) -> str:
-    named = [*hub.topics, *(known.topic for known in hub.catalogue if known.topic)]
-    return named[0] if named else "vectis.doctor"

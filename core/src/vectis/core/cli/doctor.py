@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import attrs
 import click
 
 from vectis.core.cli.application import quiet
-from vectis.core.cli.checks import Check, examine
+from vectis.core.cli.checks import examine
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import Styled, line, show_json
+
+if TYPE_CHECKING:
+    from vectis.core.cli.check import Check
 
 __all__ = ["doctor"]
 

@@ -1,0 +1,107 @@
+"""What `vectis doctor` checks of a group: what lies before it, and which dead letters wait.
+
+The topics are read from outside of the group: nothing is committed, and nobody's partitions move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from vectis.core.cli.check import Check
+from vectis.core.exceptions import TransportError
+from vectis.core.letters.hold import group_of
+from vectis.core.letters.scan import scan
+from vectis.core.letters.wire import StoredLetter
+from vectis.core.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vectis.core.hub import Hub
+    from vectis.core.letters.shelf import Waiting
+
+__all__ = ["backlog", "letters"]
+
+_ENOUGH = 10.0  # seconds; whoever runs doctor waits for it
+_MOST = 10_000  # records that are read to be counted one by one
+_SHOWN = 3  # handlers that are named
+
+_LIST = "`vectis dlq list` shows them and why, `vectis dlq replay` gives them to their handlers"
+
+
+def letters(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
+    """Tell how many dead letters wait for a group, and because of whom.
+
+    Args:
+        hub: Its transport carries; it is not started.
+        group: The group.
+        topics: The dead-letter topics.
+    """
+    try:
+        waiting, unread = asyncio.run(_waiting(hub, group, topics))
+    except (TransportError, TimeoutError) as error:
+        yield _unreadable("dead letters", error)
+        return
+    if unread:
+        yield Check("dead letters", "warn", f"up to {unread} wait for {group}", _LIST)
+    elif waiting:
+        yield Check("dead letters", "warn", _told(waiting, group), _LIST)
+    else:
+        yield Check("dead letters", "ok", f"none wait for {group} on {', '.join(topics)}")
+
+
+def backlog(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
+    """Tell how much lies before a group.
+
+    Args:
+        hub: Its transport carries; it is not started.
+        group: The group.
+        topics: What it reads; nothing is told when that is not known.
+    """
+    if not topics:
+        return
+    try:
+        ahead = asyncio.run(_ahead(hub, group, topics))
+    except (TransportError, TimeoutError) as error:
+        yield _unreadable("backlog", error)
+        return
+    if ahead:
+        some = "1 delivery lies" if ahead == 1 else f"{ahead} deliveries lie"
+        said = f"{some} before {group}, by their offsets"
+        yield Check("backlog", "ok", said, "`vectis consume` handles them, unless it does already")
+    else:
+        yield Check("backlog", "ok", f"{group} has finished all that there is")
+
+
+async def _waiting(hub: Hub, group: str, topics: Sequence[str]) -> tuple[list[Waiting], int]:
+    """Return what waits, or the number of records when they are too many to be read."""
+    async with (
+        asyncio.timeout(_ENOUGH),
+        Reader(hub, topics, behind=group_of(group)) as reader,
+    ):
+        ahead = await reader.ahead()
+        return ([], ahead) if ahead > _MOST else ((await scan(reader, group)).waiting, 0)
+
+
+async def _ahead(hub: Hub, group: str, topics: Sequence[str]) -> int:
+    async with asyncio.timeout(_ENOUGH), Reader(hub, topics, behind=group) as reader:
+        return await reader.ahead()
+
+
+def _told(waiting: Sequence[Waiting], group: str) -> str:
+    handlers = Counter(
+        record.letter.handler or "no handler" if isinstance(record, StoredLetter) else "no worker"
+        for record in waiting
+    )
+    by = [f"{count} of {handler}" for handler, count in handlers.most_common(_SHOWN)]
+    if len(handlers) > _SHOWN:
+        by.append("others")
+    wait = "waits" if len(waiting) == 1 else "wait"
+    return f"{len(waiting)} {wait} for {group}: {', '.join(by)}"
+
+
+def _unreadable(name: str, error: Exception) -> Check:
+    why = str(error) or f"no answer within {_ENOUGH:g} s"
+    return Check(name, "warn", f"they could not be counted: {why}", "see how the transport is")

@@ -1,0 +1,150 @@
+"""What `vectis doctor` checks of the transport: which one carries, why, and what it finds.
+
+Only the one in use is connected to; nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from vectis.core.absence import configured_transport
+from vectis.core.cli.check import Check
+from vectis.core.exceptions import TransportError
+from vectis.core.topics import topics_in_use, topics_of_handler
+from vectis.core.transport import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator, Sequence
+
+    from vectis.core.hub import Hub
+    from vectis.core.plugins import Plugin
+    from vectis.core.routing import Offer
+    from vectis.core.transport import Finding
+
+__all__ = ["consumed_topics", "transport"]
+
+
+def transport(hub: Hub) -> Iterator[Check]:
+    """Tell which transport carries messages and why, what it finds, and why others do not."""
+    chosen = hub.hub_settings.transport
+    why = (
+        f"chosen by {hub.config.origin('hub', 'transport')}"
+        if chosen and not hub.routing.chose_a_bus
+        else "the only one that offers"
+    )
+    route = Route("service", _some_topic(hub))
+    try:
+        offer = hub.routing.offer(route)
+    except TransportError as error:
+        yield Check("transport", "fail", str(error), "publishing raises until this is settled")
+        return
+    if offer is not None:
+        said = f": {offer.carrier.describe}" if offer.carrier.describe else ""
+        yield Check("transport", "ok", f"{offer.plugin}, {why}{said}")
+        for plugin in hub.plugins:
+            if plugin.name == offer.plugin and (problem := _reason(hub, plugin)):
+                remedy = "until then publishing and consuming fail"
+                yield Check("transport", "fail", f"{offer.plugin}: {problem}", remedy)
+                break
+        else:
+            yield from _examined(hub, offer)
+    elif chosen and not hub.routing.chose_a_bus:
+        yield Check(
+            "transport",
+            "fail",
+            f"{chosen}, {why}, does not offer to carry anything",
+            "see why below, or choose another one",
+        )
+    elif problem := configured_transport(hub):
+        yield Check("transport", "fail", problem, "until then publishing raises")
+    else:
+        for plugin in hub.plugins:
+            if plugin.state == "disabled" and hub.config.mentions(plugin.name):
+                unused = f"{plugin.name} is configured, and {plugin.reason}"
+                remedy = f"`vectis plugins enable {plugin.name}`, or remove its settings"
+                yield Check("transport", "warn", unused, remedy)
+        yield Check(
+            "transport",
+            "warn",
+            "none is available: publish returns None and does nothing, silently",
+            'configure one, such as [sqlite] path = "events.db"',
+        )
+    for plugin in hub.plugins:
+        if offer is None or plugin.name != offer.plugin:
+            yield from _declined(hub, plugin, route)
+
+
+def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
+    """Let the transport connect, and yield what it found."""
+    if offer.carrier.examine is None:
+        return
+    try:
+        findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
+    except TransportError as error:
+        yield Check("transport", "fail", str(error), "until then publishing and consuming fail")
+        return
+    for finding in findings:
+        yield Check(offer.plugin, finding.status, finding.message, finding.remedy)
+
+
+async def _found(findings: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+    return await findings
+
+
+def consumed_topics(hub: Hub) -> tuple[str, ...]:
+    """Return the topics that a worker of this hub reads, sorted, as far as they are known.
+
+    Args:
+        hub: Its settings and its handlers are asked.
+    """
+    handled = {
+        source.topic
+        for subscription in hub.subscriptions
+        if subscription.scope == "service" and subscription.enabled
+        for source in topics_of_handler(hub, subscription)
+    }
+    return tuple(sorted({*hub.consumer_settings.topics} or handled))
+
+
+def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:
+    if plugin.state != "loaded" or "vectis_emit" not in plugin.hooks:
+        return
+    if hub.routing.is_bus(plugin.name):
+        return  # the bus is asked too, and is not meant
+    if hub.hub_settings.transport not in (None, plugin.name) and not hub.routing.chose_a_bus:
+        yield Check("transport", "ok", f"{plugin.name} stands back for [hub] transport")
+        return
+    reason = _reason(hub, plugin) or _unset(plugin)
+    yield Check("transport", "ok", f"{plugin.name} declined: {reason}")
+
+
+def _reason(hub: Hub, plugin: Plugin) -> str | None:
+    """Return why a plugin cannot do its work, by its own account."""
+    try:
+        return hub.unavailable(plugin)
+    except Exception as error:
+        return f"and failed to say why: {type(error).__name__}: {error}"
+
+
+def _unset(plugin: Plugin) -> str:
+    """Return a guess for a transport that does not say why it declines."""
+    unset = (
+        [
+            field.alias or field.name
+            for field in attrs.fields(type(plugin.settings))
+            if getattr(plugin.settings, field.name) is None
+        ]
+        if plugin.settings is not None
+        else []
+    )
+    if not unset:
+        return "it does not say why"
+    return f"it does not say why; not set in [{plugin.name}]: {', '.join(unset)}"
+
+
+def _some_topic(hub: Hub) -> str:
+    named = [*hub.topics, *(known.topic for known in hub.catalogue if known.topic)]
+    return named[0] if named else "vectis.doctor"
