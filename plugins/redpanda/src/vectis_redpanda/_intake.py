@@ -17,13 +17,12 @@ from aiokafka import errors
 from vectis.core.exceptions import TransportError
 from vectis.core.message import Delivery, TopicPartition
 from vectis_redpanda._faults import explained
-from vectis_redpanda._internals import check_group, delivery_of, give_deliveries, has_ended
+from vectis_redpanda._internals import check_group, delivery_of, give_deliveries, has_ended, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
-    from aiokafka.structs import ConsumerRecord
 
 __all__ = ["Ended", "Intake"]
 
@@ -53,10 +52,9 @@ class Intake:
         self._group = group
         self._held: dict[TopicPartition, KafkaPartition] = {}
         self._paused: set[TopicPartition] = set()
-        self._served: set[TopicPartition] = set()  # had their turn in this round
         self._ahead: dict[TopicPartition, list[Delivery]] = {}  # came while a fetch waited
-        self._wanted: list[TopicPartition] | None = None  # held and not paused; None: to be made
-        self._waiting: asyncio.Task[dict[KafkaPartition, list[ConsumerRecord[Any, Any]]]] | None
+        self._wanted: frozenset[TopicPartition] | None = None  # not paused; None: to be made
+        self._waiting: asyncio.Task[dict[KafkaPartition, list[Any]]] | None
         self._waiting = None
         self._wake: asyncio.Future[None] | None = None
         self._woken = False
@@ -90,7 +88,6 @@ class Intake:
         for where in partitions:
             self._held.pop(where, None)
             self._paused.discard(where)
-            self._served.discard(where)
             self._ahead.pop(where, None)
         self._changed()
 
@@ -137,16 +134,12 @@ class Intake:
             return []
         wanted = self._wanted
         if wanted is None:
-            wanted = self._wanted = [where for where in self._held if where not in self._paused]
+            wanted = self._wanted = self.held - self._paused
         if not wanted:
             return []
         found = self._from_ahead(most)
-        fresh = [where for where in wanted if where not in self._served]
-        for turn in (fresh, [where for where in wanted if where in self._served]):
-            if turn is not fresh and len(found) < most:
-                self._served.clear()  # everybody else had a turn, and has nothing more
-            if turn and len(found) < most:
-                found += await self._taken(turn, most - len(found))
+        if len(found) < most:
+            found += await self._fresh(wanted, most - len(found))
         if found:
             self._heard = monotonic()
         elif has_ended(self.consumer):
@@ -173,14 +166,9 @@ class Intake:
         if self._woken or self._waiting is not None:
             return
         self._wake = asyncio.get_running_loop().create_future()
-        wanted = self._wanted or ()
+        wanted = self._wanted
         if wanted and not self.barred:
-            partitions = [self._held[where] for where in wanted]
-            self._waiting = asyncio.ensure_future(
-                self.consumer.getmany(
-                    *partitions, timeout_ms=max(1, int(seconds * 1000)), max_records=most
-                )
-            )
+            self._waiting = asyncio.ensure_future(taken(self.consumer, wanted, seconds, most))
         both = [future for future in (self._waiting, self._wake) if future is not None]
         try:
             await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -220,24 +208,20 @@ class Intake:
             deliveries = self._ahead.pop(where)
             room = most - len(found)
             found += deliveries[:room]
-            self._served.add(where)
             if len(deliveries) > room:
                 self._ahead[where] = deliveries[room:]
                 break
         return found
 
-    async def _taken(self, turn: Sequence[TopicPartition], most: int) -> list[Delivery]:
+    async def _fresh(self, wanted: frozenset[TopicPartition], most: int) -> list[Delivery]:
         give_deliveries(self.consumer)
         try:
-            records = await self.consumer.getmany(
-                *[self._held[where] for where in turn], max_records=most
-            )
+            records = await taken(self.consumer, wanted, 0, most)
         except Exception as error:
             await self._recover(error)
             return []
         found: list[Delivery] = []
         for partition, some in records.items():
-            self._served.add(TopicPartition(*partition))
             found += _deliveries(partition, some)
         return found
 

@@ -44,6 +44,7 @@ __all__ = [
     "partitions_of",
     "records_of",
     "refresh",
+    "taken",
 ]
 
 _VALUE = itemgetter(1)
@@ -160,6 +161,33 @@ def enqueued(
         raise copy(accumulator._exception)
     answer: asyncio.Future[Any] = accumulator._append_batch(batch, partition).future
     return answer
+
+
+async def taken(
+    consumer: AIOKafkaConsumer, partitions: frozenset[Any], seconds: float, most: int
+) -> dict[KafkaPartition, list[Any]]:
+    """Return what is there of partitions, or comes in time: as `getmany`, but fairly and quickly.
+
+    `getmany` empties one partition before the next, and looks for each of them in a list of all:
+    with 500 partitions that took three quarters of the time.
+
+    Args:
+        consumer: It.
+        partitions: At least one.
+        seconds: How long to wait when there is nothing.
+        most: How many records.
+    """
+    if consumer._closed:
+        raise errors.ConsumerStoppedError
+    consumer._coordinator.check_errors()
+    fetcher = consumer._fetcher
+    with consumer._subscription.fetch_context():
+        found = await fetcher.fetched_records(partitions, seconds, max_records=most)
+    for partition in found:
+        if partition in fetcher._records:  # it has more, and waits until the others had a turn
+            fetcher._records.move_to_end(partition)
+    records: dict[KafkaPartition, list[Any]] = found
+    return records
 
 
 def give_deliveries(consumer: AIOKafkaConsumer) -> None:
