@@ -47,10 +47,8 @@ def structure(payload: Any, cls: type[T]) -> T:
         >>> from decimal import Decimal
         >>> import attrs
         >>> from vectis.core.payloads import structure
-        >>> @attrs.frozen
-        ... class Line:
-        ...     product_id: str
-        ...     amount: Decimal
+        >>> amount = attrs.field(type=Decimal)
+        >>> Line = attrs.make_class("Line", {"product_id": attrs.field(type=str), "amount": amount})
         >>> structure({"product_id": "milk", "amount": "1.20"}, Line)
         Line(product_id='milk', amount=Decimal('1.20'))
         >>> structure({"product_id": "milk", "amount": 1.2}, Line)
