@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Iterable
 
 __all__ = ["behind", "committed"]
-
-Answer = TypeVar("Answer")
 
 
 def committed(servers: str, group: str, topic: str) -> dict[int, int]:
@@ -25,11 +24,10 @@ def committed(servers: str, group: str, topic: str) -> dict[int, int]:
         topic: The topic.
     """
 
-    async def ask(asker: AIOKafkaConsumer, partitions: list[TopicPartition]) -> dict[int, int]:
-        found = {where.partition: await asker.committed(where) for where in partitions}
-        return {number: offset for number, offset in found.items() if offset is not None}
+    async def main() -> dict[int, int]:
+        return await _committed(servers, group, topic, await _ends(servers, topic))
 
-    return _ask(servers, group, topic, ask)
+    return run(main())
 
 
 def behind(servers: str, group: str, topic: str) -> int:
@@ -41,31 +39,34 @@ def behind(servers: str, group: str, topic: str) -> int:
         topic: The topic, of which nothing was deleted.
     """
 
-    async def ask(asker: AIOKafkaConsumer, partitions: list[TopicPartition]) -> int:
-        ends = await asker.end_offsets(partitions)
-        return sum([end - (await asker.committed(where) or 0) for where, end in ends.items()])
-
-    return _ask(servers, group, topic, ask)
-
-
-def _ask(
-    servers: str,
-    group: str,
-    topic: str,
-    ask: Callable[[AIOKafkaConsumer, list[TopicPartition]], Awaitable[Answer]],
-) -> Answer:
-    async def main() -> Answer:
-        asker = AIOKafkaConsumer(
-            bootstrap_servers=servers, group_id=group, enable_auto_commit=False
-        )
-        try:
-            await asker.start()
-            await asker._client.add_topic(topic)
-            numbers = sorted(asker.partitions_for_topic(topic) or ())
-            partitions = [TopicPartition(topic, number) for number in numbers]
-            asker.assign(partitions)  # by hand, which joins nothing
-            return await ask(asker, partitions)
-        finally:
-            await asker.stop()
+    async def main() -> int:
+        ends = await _ends(servers, topic)
+        done = await _committed(servers, group, topic, ends)
+        return sum(end - done.get(number, 0) for number, end in ends.items())
 
     return run(main())
+
+
+async def _committed(
+    servers: str, group: str, topic: str, numbers: Iterable[int]
+) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        return {where.partition: one.offset for where, one in found.items() if one.offset >= 0}
+    finally:
+        await admin.close()
+
+
+async def _ends(servers: str, topic: str) -> dict[int, int]:
+    asker = AIOKafkaConsumer(bootstrap_servers=servers)
+    try:
+        await asker.start()
+        await asker._client.add_topic(topic)
+        numbers = sorted(asker.partitions_for_topic(topic) or ())
+        ends = await asker.end_offsets([TopicPartition(topic, number) for number in numbers])
+        return {where.partition: end for where, end in ends.items()}
+    finally:
+        await asker.stop()

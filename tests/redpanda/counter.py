@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counter", "hub_on", "publishing_fails"]
 
-LONGEST = 5.0  # seconds that publishing may take
+LONGEST = 3.0  # seconds that publishing may take
 
 
 def hub_on(servers: str, *, config: dict[str, Any] | None = None, **redpanda: Any) -> Hub:

@@ -26,7 +26,8 @@ def test_a_worker_handles_and_commits_everything(tansu: Shared) -> None:
     topic = create_topic(tansu.servers, unique_name("orders"))
     create_topic(tansu.servers, f"{topic}.dlq")
     write(tansu.servers, topic, map(order, range(200)))
-    counter = Counter(tansu.servers, topic)
+    # A group begins there after a while, which is a part of the session.
+    counter = Counter(tansu.servers, topic, redpanda={"session_timeout": 2.0})
     report = counter.work(lambda: counter.settled >= 200)
     assert report.handled == 200
     assert counter.handled == [{"order_id": number} for number in range(200)]

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from tests.kafka.fixtures import Shared
 
-ORDER = json.dumps({"event_type": "order.created", "payload": {"order_id": 7}}).encode()
+TYPES = ("order.created", "order.changed")
 
 
-def test_a_handler_longer_than_the_session_keeps_its_partition(
+def test_handlers_longer_than_the_session_keep_their_partition(
     broker: Shared, new_topic: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = new_topic(partitions=1)
@@ -37,12 +37,12 @@ def test_a_handler_longer_than_the_session_keeps_its_partition(
     def blocks_its_thread(event_type: str, payload: Any) -> None:
         time.sleep(longer)
 
-    counter.hub.on_event("order.created", waits, topic=topic)
-    counter.hub.on_event("order.created", blocks_its_thread, topic=topic)
-    write(broker.servers, topic, [ORDER])
+    for event_type, handler in zip(TYPES, (waits, blocks_its_thread), strict=True):
+        counter.hub.on_event(event_type, handler, topic=topic)
+    events = [{"event_type": event_type, "payload": {}} for event_type in TYPES]
+    write(broker.servers, topic, [json.dumps(event).encode() for event in events])
     with caplog.at_level(logging.INFO, "vectis.worker"):
-        report = counter.work(lambda: counter.settled >= 1)
-    assert (report.handled, report.overlapping) == (1, 0)
-    assert counter.handled == [{"order_id": 7}]
+        report = counter.work(lambda: counter.settled >= 2)
+    assert (report.handled, report.overlapping) == (2, 0)
     assert sum("assigned" in message for message in caplog.messages) == 1
-    assert committed(broker.servers, f"{topic}.shop", topic) == {0: 1}
+    assert committed(broker.servers, f"{topic}.shop", topic) == {0: 2}
