@@ -120,7 +120,7 @@ def test_silence_is_told_as_what_it_is_and_ends_by_itself(house: House) -> None:
     topic = create_topic(house.broker.servers, unique_name("silence"), partitions=1)
     write(house.broker.servers, topic, [b"before"])
 
-    async def main() -> list[str]:
+    async def main() -> tuple[str, ...]:
         link = transport(house)
         member, reader = Member(link, topic, unique_name("group")), Member(link, topic, None)
         async with member, reader:

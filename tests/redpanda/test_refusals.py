@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.kafka.leftovers import leftovers
-from tests.kafka.ports import HOST
+from tests.kafka.ports import HOST, free_port
 from tests.kafka.secured import FORBIDDEN, PASSWORD, USER
 from tests.kafka.topics import unique_name
 from tests.redpanda.counter import LONGEST, hub_on, publishing_fails
@@ -94,8 +94,14 @@ def test_something_else_is_at_the_port(something_else: str) -> None:
     error = publishing_fails(hub_on(something_else), "vectis.orders")
     assert time.monotonic() - begun < LONGEST + 2
     assert error.fate == "not_sent"
-    assert something_else in str(error)
-    assert "[redpanda]" in str(error)
+    told = working_fails(worker_hub(something_else, "vectis.orders", request_timeout=1.0))
+    assert_said((str(error), told), something_else, "[redpanda] bootstrap_servers")
+
+
+def test_nobody_is_there() -> None:
+    nobody = f"{HOST}:{free_port()}"
+    words = words_for_both(nobody)
+    assert_said(words, f"{nobody} cannot be reached (nothing listens there)", "[redpanda]")
 
 
 # ---------------------------------------------------------------- certificates
