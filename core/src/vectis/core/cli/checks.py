@@ -17,6 +17,7 @@ from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
 from vectis.core.cli.version_checks import versions
+from vectis.core.cli.way_back import way_back
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
@@ -172,7 +173,7 @@ def _bus(hub: Hub) -> Iterator[Check]:
 def _get_bus(hub: Hub) -> str:
     for plugin in hub.plugins:
         if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
-            return f"`vectis plugins enable {plugin.name}`: it is {plugin.reason}"
+            return f"{way_back(hub.config, plugin)}: it is {plugin.reason}"
     return "pip install vectis-bus, or another bus"
 
 
