@@ -62,6 +62,54 @@ def test_a_chosen_transport_that_declines_fails(world: World) -> None:
     assert any("no servers are configured" in text for text in found)
 
 
+DECLINES = """
+import attrs
+from vectis.core import hookimpl
+
+@attrs.frozen
+class Settings:
+    path: str = ""
+
+@hookimpl
+def vectis_settings():
+    return Settings
+
+@hookimpl
+def vectis_emit(route):
+    return None
+
+@hookimpl
+def vectis_unavailable():
+    return 'folders is not installed: pip install "acme[folders]"'
+"""
+
+
+def test_a_configured_transport_that_declines_is_a_warning_with_the_remedy(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=DECLINES)
+    assert "ok    transport: acme declined: folders is not inst" in world.vectis("doctor").out
+    world.config('[acme]\npath = "here"\n')
+    answer = world.vectis("doctor")
+    assert answer.code == 0
+    assert (
+        "warn  transport: acme is configured, and declined: folders is not installed\n"
+        '      -> pip install "acme[folders]"\n'
+    ) in answer.out
+    assert "silently" not in answer.out
+    assert "configure one" not in answer.out
+
+
+def test_the_way_back_of_a_disabled_transport_is_what_disabled_it(world: World) -> None:
+    world.config('[sqlite]\npath = "events.db"\n')
+    for remedy, variables in {
+        "unset VECTIS_SAFE_MODE": {"VECTIS_SAFE_MODE": "1"},
+        "take sqlite out of VECTIS_PLUGINS_DISABLE": {"VECTIS_PLUGINS_DISABLE": "sqlite"},
+        "put sqlite into VECTIS_PLUGINS_ENABLE": {"VECTIS_PLUGINS_ENABLE": "bus"},
+    }.items():
+        assert f"-> {remedy}, or remove its" in world.vectis("doctor", **variables).out
+    world.config('[sqlite]\npath = "events.db"\n[plugins]\ndisable = ["sqlite"]\n')
+    assert "-> `vectis plugins enable sqlite`, or remove its" in world.vectis("doctor").out
+
+
 def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> None:
     world.install("acme", version="2.0", plugin="acme = acme", acme="\n\nimport nothing_there\n")
     answer = world.vectis("doctor")

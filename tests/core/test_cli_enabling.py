@@ -301,6 +301,29 @@ def test_the_bus_is_said_to_be_the_bus(run: Callable[..., Result]) -> None:
     assert "carries:          the bus" in run("disable", "bus", "--dry-run").stdout
 
 
+def test_the_handlers_that_go_with_the_only_bus_or_transport_are_named(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.module("shop", "from vectis.core import handles\n@handles('*')\ndef seen(event): ...\n")
+    world.config('[consumer]\nmodules = ["shop"]\n[sqlite]\npath = "events.db"\n')
+    bus = world.vectis("plugins", "disable", "bus", "--dry-run").out
+    assert "no longer called: acme:record on order.*, app:seen on *\n" in bus
+    assert "not carried" not in bus
+    transport = world.vectis("plugins", "disable", "sqlite", "--dry-run").out
+    assert "no longer called: acme:write on loyalty.earned\n" in transport
+    [carried] = [line for line in transport.splitlines() if "not carried:" in line]
+    assert "acme.loyalty" in carried
+
+
+def test_with_another_bus_the_handlers_go_on(world: World) -> None:
+    spare = "from vectis_bus import Bus\nclass Spare(Bus): ...\n"
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.install("spare", plugin="spare = spare:Spare", spare=spare)
+    world.config('[hub]\ntransport = "bus"\n')
+    answer = world.vectis("plugins", "disable", "bus", "--dry-run", "--force")
+    assert "carries:          the bus" in answer.out
+    assert "no longer called" not in answer.out
+
+
 def test_what_another_plugin_needs_is_disabled_by_force_only(world: World) -> None:
     world.install("acme", plugin="acme = acme")
     (world.site / "acme.py").write_text("")
@@ -330,6 +353,15 @@ def test_a_broken_plugin_can_be_disabled(world: World) -> None:
     assert answer.code == 0
     assert "acme (acme 1.0) is not loaded now, so nothing is lost" in answer.err
     assert "SystemExit: 3" in answer.err
+
+
+def test_safe_mode_is_said_to_hide_what_would_be_lost(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    answer = world.vectis("plugins", "disable", "acme", "--dry-run", VECTIS_SAFE_MODE="1")
+    assert "VECTIS_SAFE_MODE hides acme (acme 1.0), and every plugin but the def" in answer.err
+    assert "nothing is lost" not in answer.err
+    answer = world.vectis("plugins", "disable", "bus", "--dry-run", VECTIS_SAFE_MODE="1")
+    assert "VECTIS_SAFE_MODE hides the handlers of every plugin but the default" in answer.err
 
 
 # What overrules the file

@@ -124,6 +124,13 @@ def test_mermaid_has_a_frame_for_each_plugin_with_handlers(world: World) -> None
     assert '  a1["old<br/>quarantined"]:::off' in lines
 
 
+@pytest.mark.parametrize("forms", [("--mermaid", "--svg"), ("--svg", "--json")])
+def test_two_forms_at_once_are_refused(world: World, forms: tuple[str, str]) -> None:
+    answer = world.vectis("graph", "--module", "app", *forms)
+    assert (answer.code, answer.out) == (2, "")
+    assert "one form at a time" in answer.err
+
+
 def test_svg_names_everything_and_stands_alone(world: World) -> None:
     answer = world.vectis("graph", "--module", "app", "--svg")
     root = ElementTree.fromstring(answer.out)

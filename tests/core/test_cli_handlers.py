@@ -130,3 +130,13 @@ def test_a_config_that_cannot_be_read_names_file_and_line(world: World) -> None:
     answer = world.vectis("config")
     assert answer.code == 2
     assert "vectis.toml:1" in answer.err
+
+
+def test_a_priority_of_a_worker_s_handler_is_said_to_have_no_effect(world: World) -> None:
+    world.config(CONFIG + '[handlers."app:sync"]\npriority = 3\n')
+    answer = world.vectis("handlers")
+    [row] = [line for line in answer.out.splitlines() if "app:sync" in line]
+    assert "changed by" not in row
+    said = '[handlers."app:sync"] priority has no effect: the worker calls its handlers in'
+    assert said in " ".join(answer.err.split())
+    assert f"warn  handlers: vectis.toml:13: {said}" in world.vectis("doctor").out

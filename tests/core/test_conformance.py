@@ -166,11 +166,18 @@ def test_a_key_without_words_and_words_without_a_key_are_named(install: Install)
     ]
 
 
+def test_settings_are_advised_only_where_they_are_the_cause(install: Install) -> None:
+    install("acme", GOOD, entry="acme:Plugin", requires="vectis-core>=77")
+    (fault,) = [one for one in faults() if "it is made for another version of the core" in one]
+    assert "config=" not in fault
+
+
 def test_a_setting_that_it_needs_can_be_given(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("acme", GOOD.replace('path: str = "x"', "path: str"), entry="acme:Plugin")
     assert "it is quarantined" in faults()[0]
+    assert "Give what it needs with config=" in faults()[0]
     assert faults(config={"acme": {"path": "y"}}) == []
     monkeypatch.setenv("VECTIS_ACME_PATH", "y")
     assert faults() == []

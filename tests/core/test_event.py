@@ -138,6 +138,15 @@ def test_data_that_is_no_dict_is_refused_by_name(data: Any) -> None:
         Event("a", data)
 
 
+def test_an_instance_in_place_of_data_is_refused_with_the_way_to_its_data() -> None:
+    class OrderCreated: ...
+
+    with pytest.raises(
+        TypeError, match=r"not OrderCreated; .*catalogue\.event_of\(instance\)\.data"
+    ):
+        Event("order.created", OrderCreated())  # type: ignore[arg-type]
+
+
 def test_a_member_of_an_enum_of_strings_is_a_type() -> None:
     class Types(enum.StrEnum):
         CREATED = "order.created"

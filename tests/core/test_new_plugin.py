@@ -36,6 +36,11 @@ def test_a_name_is_normalised_as_package_indexes_do(name: str) -> None:
         ("json", "there already"),
         ("vectis", "there already"),
         ("consumer", "Vectis's own"),
+        ("bus", "plugin called 'bus' is installed.* as in acme-bus"),
+        ("Redpanda", "plugin called 'redpanda' is installed"),
+        ("vectis-core", "begins with 'vectis-'.* as in acme-core"),
+        ("Vectis.Audit", "begins with 'vectis-'.* as in acme-audit"),
+        ("Pluggy", "distribution called 'pluggy' is installed.* as in acme-pluggy"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(name: str, said: str, tmp_path: Path) -> None:

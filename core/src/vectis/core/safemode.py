@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vectis.core.plugins import Plugin
+    from vectis.core.settings import Config
 
-__all__ = ["HUB", "default_distributions", "uninstalled"]
+__all__ = ["HUB", "default_distributions", "hidden", "uninstalled"]
 
 HUB = "vectis-hub"
 
@@ -44,6 +45,16 @@ def default_distributions() -> frozenset[str]:
         for text, _, marker in required
         if "extra" not in marker and (name := _NAME.match(text))
     )
+
+
+def hidden(plugin: Plugin, config: Config) -> bool:
+    """Tell whether safe mode keeps a plugin from being loaded.
+
+    Args:
+        plugin: Any.
+        config: Tells whether safe mode is on.
+    """
+    return config.safe_mode and normal(plugin.distribution) not in default_distributions()
 
 
 def uninstalled(plugins: Iterable[Plugin]) -> list[str]:

@@ -13,7 +13,7 @@ from vectis.core.exceptions import TransportError
 from vectis.core.needs import dependents
 from vectis.core.settings import PluginsSettings
 from vectis.core.subscription import pattern_matches
-from vectis.core.topics import topics_of_handler
+from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
     from vectis.core.subscription import Subscription
+    from vectis.core.transport import Scope
 
 __all__ = ["Loss", "without"]
+
+_CARRIERS: dict[Scope, str] = {"process": "the bus", "service": "the transport"}
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +41,9 @@ class Loss:
         topics: The topics that nobody else's handlers are read for.
         stranded: Handlers of others whose topic only its catalogue names: no worker starts.
         carries: `the bus` and the topics' `transport`, if it is one now.
+        idle: Handlers of others that nobody would call: those on the bus when it is the only one,
+            the worker's when it is the only transport.
+        uncarried: The topics in use that nobody would carry.
         needed_by: Who cannot do without it, in words.
     """
 
@@ -48,6 +54,8 @@ class Loss:
     topics: tuple[str, ...] = ()
     stranded: tuple[str, ...] = ()
     carries: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+    uncarried: tuple[str, ...] = ()
     needed_by: tuple[str, ...] = ()
 
 
@@ -73,6 +81,8 @@ def without(hub: Hub, plugin: Plugin) -> Loss:
     running = [subscription for subscription in hub.subscriptions if subscription.enabled]
     own = [subscription for subscription in running if subscription.plugin == plugin.name]
     others = [subscription for subscription in running if subscription.plugin != plugin.name]
+    carried = _carried(hub, plugin.name)
+    left = _left(hub, plugin.name, carried)
     return Loss(
         handlers=tuple(f"{s.id} on {s.pattern}" for s in own),
         unhandled=tuple(dict.fromkeys(s.pattern for s in own if not _handled(s, others))),
@@ -80,7 +90,9 @@ def without(hub: Hub, plugin: Plugin) -> Loss:
         event_types=tuple(known.name for known in hub.catalogue if known.plugin == plugin.name),
         topics=tuple(sorted(_topics(hub, own) - _topics(hub, others))),
         stranded=tuple(s.id for s in others if _stranded(hub, s, plugin.name)),
-        carries=tuple(_carries(hub, plugin.name)),
+        carries=tuple(_CARRIERS[scope] for scope in carried),
+        idle=tuple(f"{s.id} on {s.pattern}" for s in others if s.scope in left),
+        uncarried=tuple(used.name for used in topics_in_use(hub)) if "service" in left else (),
         needed_by=tuple(_needed_by(hub, plugin)),
     )
 
@@ -107,17 +119,27 @@ def _stranded(hub: Hub, subscription: Subscription, plugin: str) -> bool:
     return known is not None and known.plugin == plugin and known.topic is not None
 
 
-def _carries(hub: Hub, plugin: str) -> Iterator[str]:
-    for route, what in (
-        (Route("process", "vectis.without"), "the bus"),
-        (Route("service", "vectis.without"), "the transport"),
-    ):
+def _carried(hub: Hub, plugin: str) -> list[Scope]:
+    """Return the scopes of which a plugin is the carrier now."""
+    carried: list[Scope] = []
+    for scope in _CARRIERS:
         try:
-            offer = hub.routing.offer(route)
+            offer = hub.routing.offer(Route(scope, "vectis.without"))
         except TransportError:
             continue  # two offer: with one of them gone it is settled
         if offer is not None and offer.plugin == plugin:
-            yield what
+            carried.append(scope)
+    return carried
+
+
+def _left(hub: Hub, plugin: str, carried: list[Scope]) -> list[Scope]:
+    """Return the scopes that nobody carries when their carrier is gone.
+
+    A transport carries because it is the only one or the chosen one, and none takes the place of
+    one that was chosen. Of several buses the next does.
+    """
+    buses = [other.name for other in hub.plugins if hub.routing.is_bus(other.name)]
+    return [scope for scope in carried if scope == "service" or buses == [plugin]]
 
 
 def _needed_by(hub: Hub, plugin: Plugin) -> Iterator[str]:

@@ -17,10 +17,12 @@ from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
 from vectis.core.cli.version_checks import versions
+from vectis.core.cli.way_back import way_back
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
+from vectis.core.overrides import idle_priorities
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
@@ -172,7 +174,7 @@ def _bus(hub: Hub) -> Iterator[Check]:
 def _get_bus(hub: Hub) -> str:
     for plugin in hub.plugins:
         if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
-            return f"`vectis plugins enable {plugin.name}`: it is {plugin.reason}"
+            return f"{way_back(hub.config, plugin)}: it is {plugin.reason}"
     return "pip install vectis-bus, or another bus"
 
 
@@ -229,6 +231,8 @@ def _overrides(hub: Hub) -> Iterator[Check]:
                 f"{hub.config.origin('handlers', name)}: no handler is called {name!r}",
                 "`vectis handlers` lists the names",
             )
+    for sentence in idle_priorities(hub):
+        yield Check("handlers", "warn", sentence, "remove it: priority is for handlers on the bus")
 
 
 _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (

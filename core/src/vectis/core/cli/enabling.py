@@ -18,6 +18,7 @@ from vectis.core._config_edit import ConfigEdit
 from vectis.core.cli.screen import Styled, line, note
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.plugins import decide, discover, nearest
+from vectis.core.safemode import hidden
 from vectis.core.settings import PluginsSettings
 from vectis.core.without import without
 
@@ -88,7 +89,13 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
     edit.plan(name, enable=False)
     if edit.changes:
         hub, plugin = _loaded(name, None)
-        if plugin.state != "loaded":
+        if hub.config.safe_mode:
+            hides = f"{plugin}, and" if hidden(plugin, hub.config) else "the handlers of"
+            note(
+                f"VECTIS_SAFE_MODE hides {hides} every plugin but the default ones: what goes with "
+                f"{name} is not fully told. Unset it, and ask again"
+            )
+        elif plugin.state != "loaded":
             note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
         loss = without(hub, plugin)
         _show_loss(name, loss)
@@ -172,6 +179,8 @@ def _show_loss(name: str, loss: Loss) -> None:
             ("no longer read", loss.topics),
             ("without a topic", loss.stranded),
             ("carries", loss.carries),
+            ("no longer called", loss.idle),
+            ("not carried", loss.uncarried),
         ],
     )
     if loss.stranded:

@@ -20,26 +20,28 @@ __all__ = ["graph"]
 
 @click.command()
 @module_option
-@click.option("--mermaid", "form", flag_value="mermaid", help="Write Mermaid, for a page.")
-@click.option("--svg", "form", flag_value="svg", help="Write SVG, for a browser.")
-@click.option("--json", "form", flag_value="json", help="Write nodes and edges as JSON.")
-def graph(modules: tuple[str, ...], form: str | None) -> None:
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="Write Mermaid, for a page.")
+@click.option("--svg", "as_svg", is_flag=True, help="Write SVG, for a browser.")
+@click.option("--json", "as_json", is_flag=True, help="Write nodes and edges as JSON.")
+def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: bool) -> None:
     """Show who publishes what, where it travels and who handles it.
 
     A tree: each publisher with its event types, and below each the handlers on the bus in the order
     of their priority, and the topics with the handlers that the worker calls. Publishers are the
     plugins that declare an event type; types that none declares are together at the end.
     """
+    if as_mermaid + as_svg + as_json > 1:
+        raise click.UsageError("one form at a time: choose one of --mermaid, --svg and --json")
     quiet("vectis.plugins", "vectis.hub")
     with application(modules) as hub:
         drawn = data.graph(hub)
-    if form == "json":
+    if as_json:
         show_json(drawn.plain())
-    elif form == "mermaid":
+    elif as_mermaid:
         from vectis.core.cli.mermaid import mermaid
 
         click.echo(mermaid(drawn))
-    elif form == "svg":
+    elif as_svg:
         from vectis.core.cli.svg import svg
 
         click.echo(svg(drawn))

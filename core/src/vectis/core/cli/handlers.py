@@ -10,6 +10,7 @@ from vectis.core.cli.application import application, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
 from vectis.core.exceptions import TransportError
+from vectis.core.overrides import idle_priorities
 from vectis.core.topics import topics_of_handler
 from vectis.core.transport import Route
 
@@ -38,6 +39,8 @@ def handlers(modules: tuple[str, ...], as_json: bool) -> None:
             show_json([_plain(hub, subscription) for subscription in (*inside, *consuming)])
         else:
             _show(hub, inside, consuming)
+        for sentence in idle_priorities(hub):
+            note(sentence)
         _note_missing(hub)
 
 

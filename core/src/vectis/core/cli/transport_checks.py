@@ -12,6 +12,7 @@ import attrs
 
 from vectis.core.absence import configured_transport
 from vectis.core.cli.check import Check
+from vectis.core.cli.way_back import way_back
 from vectis.core.exceptions import TransportError
 from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from vectis.core.transport import Finding
 
 __all__ = ["consumed_topics", "transport"]
+
+_INSTALL = "pip install "
 
 
 def transport(hub: Hub) -> Iterator[Check]:
@@ -64,17 +67,20 @@ def transport(hub: Hub) -> Iterator[Check]:
         for plugin in hub.plugins:
             if plugin.state == "disabled" and hub.config.mentions(plugin.name):
                 unused = f"{plugin.name} is configured, and {plugin.reason}"
-                remedy = f"`vectis plugins enable {plugin.name}`, or remove its settings"
+                remedy = f"{way_back(hub.config, plugin)}, or remove its settings"
                 yield Check("transport", "warn", unused, remedy)
-        yield Check(
-            "transport",
-            "warn",
-            "none is available: publish returns None and does nothing, silently",
-            'configure one, such as [sqlite] path = "events.db"',
-        )
+        yield _nobody(hub)
     for plugin in hub.plugins:
         if offer is None or plugin.name != offer.plugin:
-            yield from _declined(hub, plugin, route)
+            yield from _declined(hub, plugin)
+
+
+def _nobody(hub: Hub) -> Check:
+    said = "none is available: publish returns None and does nothing"
+    if any(_meant(hub, plugin) for plugin in hub.plugins):
+        return Check("transport", "warn", said, "see why below")
+    advice = 'configure one, such as [sqlite] path = "events.db"'
+    return Check("transport", "warn", f"{said}, silently", advice)
 
 
 def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
@@ -109,16 +115,32 @@ def consumed_topics(hub: Hub) -> tuple[str, ...]:
     return tuple(sorted({*hub.consumer_settings.topics} or handled))
 
 
-def _declined(hub: Hub, plugin: Plugin, route: Route) -> Iterator[Check]:
-    if plugin.state != "loaded" or "vectis_emit" not in plugin.hooks:
+def _is_transport(hub: Hub, plugin: Plugin) -> bool:
+    # The bus has the hook too, and is not meant.
+    loaded = plugin.state == "loaded" and "vectis_emit" in plugin.hooks
+    return loaded and not hub.routing.is_bus(plugin.name)
+
+
+def _meant(hub: Hub, plugin: Plugin) -> str | None:
+    """Return why a transport that somebody configured declines; None for any other."""
+    if not _is_transport(hub, plugin) or not hub.config.mentions(plugin.name):
+        return None
+    return _reason(hub, plugin)
+
+
+def _declined(hub: Hub, plugin: Plugin) -> Iterator[Check]:
+    if not _is_transport(hub, plugin):
         return
-    if hub.routing.is_bus(plugin.name):
-        return  # the bus is asked too, and is not meant
     if hub.hub_settings.transport not in (None, plugin.name) and not hub.routing.chose_a_bus:
         yield Check("transport", "ok", f"{plugin.name} stands back for [hub] transport")
-        return
-    reason = _reason(hub, plugin) or _unset(plugin)
-    yield Check("transport", "ok", f"{plugin.name} declined: {reason}")
+    elif reason := _meant(hub, plugin):
+        problem, install, what = reason.partition(f": {_INSTALL}")
+        remedy = f"{_INSTALL}{what}" if install else "mend that, or remove its settings"
+        said = f"{plugin.name} is configured, and declined: {problem}"
+        yield Check("transport", "warn", said, remedy)
+    else:
+        reason = _reason(hub, plugin) or _unset(plugin)
+        yield Check("transport", "ok", f"{plugin.name} declined: {reason}")
 
 
 def _reason(hub: Hub, plugin: Plugin) -> str | None:

@@ -16,6 +16,7 @@ from vectis.core.conformance.findings import Finding
 from vectis.core.conformance.handlers import call_handlers, not_called
 from vectis.core.conformance.keys import undocumented
 from vectis.core.conformance.leftovers import descriptors, threads
+from vectis.core.exceptions import ConfigError
 from vectis.core.hub import Hub
 from vectis.core.settings import Config
 from vectis.core.testing.memory import MemoryTransport
@@ -44,7 +45,9 @@ def use(
     hub = _hub(name, config)
     plugin = next(one for one in hub.plugins if one.name == name)
     if plugin.state != "loaded":
-        advice = "Give what it needs with config=, or in the variables of its table"
+        advice = "Mend that, and check again"
+        if isinstance(plugin.cause, ConfigError):
+            advice = "Give what it needs with config=, or in the variables of its table"
         return [Finding("hooks", f"it is quarantined: {plugin.reason}", advice)]
     findings = [] if plugin.settings is None else undocumented(type(plugin.settings))
     if not call:

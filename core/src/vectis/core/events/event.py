@@ -83,7 +83,7 @@ class Event:
         elif not isinstance(data, dict):
             raise TypeError(
                 f"Event({type!r}): data must be a dict of names and values, "
-                f"not {data.__class__.__name__}"
+                f"not {data.__class__.__name__}{_dict_of(data)}"
             )
         _set_type(self, type)
         _set_data(self, data)
@@ -253,6 +253,15 @@ def _type_of(type: object) -> str:
         _checked.clear()
     _checked.add(text)
     return text
+
+
+def _dict_of(data: object) -> str:
+    """Return how an instance of an event class becomes data, to be put behind an error."""
+    if data.__class__.__module__ == "builtins":
+        return ""
+    return (
+        "; of an instance of an event class, vectis.core.catalogue.event_of(instance).data is one"
+    )
 
 
 _BOUND = 1024  # types come from code, this only stops a leak

@@ -8,13 +8,14 @@ import sys
 
 import attrs
 
-from vectis.core.distributions import normal
+from vectis.core.distributions import installed, normal
 from vectis.core.exceptions import PluginError
-from vectis.core.plugins import RESERVED
+from vectis.core.plugins import RESERVED, discover
 
 __all__ = ["Names"]
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VECTIS = "vectis-"
 _LONGEST = 100  # characters; a topic's name and a file's have bounds
 
 
@@ -40,7 +41,7 @@ class Names:
             name: As somebody typed it; `Acme_Loyalty` and `acme.loyalty` are `acme-loyalty`.
 
         Raises:
-            PluginError: It cannot be one; the message says why.
+            PluginError: It cannot be one, or is taken; the message says why.
 
         Example:
             >>> from vectis.core.scaffold import Names
@@ -62,4 +63,23 @@ class Names:
             raise PluginError(
                 f"{normalised!r} is a name of Vectis's own: put a word of yours before"
             )
+        _refuse_taken(normalised)
         return cls(normalised, module, "".join(map(str.capitalize, normalised.split("-"))))
+
+
+def _refuse_taken(name: str) -> None:
+    """Refuse what another distribution or plugin has: installed, the two would break each other."""
+    own = name.removeprefix(_VECTIS)
+    advice = f"put your company's name before it, as in acme-{own}"
+    if own != name:
+        raise PluginError(
+            f"{name!r} begins with {_VECTIS!r}, as Vectis's own distributions do: {advice}"
+        )
+    if any(normal(plugin.name) == name for plugin in discover()):
+        raise PluginError(
+            f"a plugin called {name!r} is installed, and two cannot share it: {advice}"
+        )
+    if installed(name) is not None:
+        raise PluginError(
+            f"a distribution called {name!r} is installed, and would be replaced: {advice}"
+        )
