@@ -110,6 +110,16 @@ def test_the_way_back_of_a_disabled_transport_is_what_disabled_it(world: World) 
     assert "-> `vectis plugins enable sqlite`, or remove its" in world.vectis("doctor").out
 
 
+def test_a_chosen_transport_that_safe_mode_hides_fails_with_the_way_back(world: World) -> None:
+    world.config('[hub]\ntransport = "sqlite"\n[sqlite]\npath = "events.db"\n')
+    answer = world.vectis("doctor", VECTIS_SAFE_MODE="1")
+    assert answer.code == 1
+    assert (
+        "fail  transport: sqlite, chosen by vectis.toml:2, is disabled by VECTIS_SAFE_MODE: "
+        "default plugins only\n      -> unset VECTIS_SAFE_MODE, or choose another one\n"
+    ) in answer.out
+
+
 def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> None:
     world.install("acme", version="2.0", plugin="acme = acme", acme="\n\nimport nothing_there\n")
     answer = world.vectis("doctor")

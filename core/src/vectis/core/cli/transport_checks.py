@@ -55,11 +55,12 @@ def transport(hub: Hub) -> Iterator[Check]:
         else:
             yield from _examined(hub, offer)
     elif chosen and not hub.routing.chose_a_bus:
+        said, remedy = "does not offer to carry anything", "see why below"
+        for plugin in hub.plugins:
+            if plugin.name == chosen and plugin.state == "disabled":
+                said, remedy = f"is {plugin.reason}", way_back(hub.config, plugin)
         yield Check(
-            "transport",
-            "fail",
-            f"{chosen}, {why}, does not offer to carry anything",
-            "see why below, or choose another one",
+            "transport", "fail", f"{chosen}, {why}, {said}", f"{remedy}, or choose another one"
         )
     elif problem := configured_transport(hub):
         yield Check("transport", "fail", problem, "until then publishing raises")
