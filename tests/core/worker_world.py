@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vectis.core.subscription import Subscription
     from vectis.core.transport import Assigned, Carrier, Consumer
 
-DEADLINE = 30.0
+DEADLINE = 45.0
 TOPIC = "vectis.orders"
 LETTERS = "vectis.orders.dlq"
 
