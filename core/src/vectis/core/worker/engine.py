@@ -18,7 +18,7 @@ from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
     from vectis.core.message import Delivery, TopicPartition
     from vectis.core.settings import ConsumerSettings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _WHERE = attrgetter("topic", "partition")
+_NUMBER = attrgetter("partition")
 
 
 class Engine:
@@ -69,6 +70,7 @@ class Engine:
         self._ended = asyncio.Event()
         callees = [callee for several in handling.callees.values() for callee in several]
         self.fetch_size = fetch_size(settings, [callee.batch or 0 for callee in callees])
+        self._topics: set[str] = set()  # of all partitions that were ever assigned
         # A plain tuple is equal to a TopicPartition, and cheaper to make.
         self.partitions: dict[tuple[str, int], Partition] = {}
 
@@ -77,16 +79,27 @@ class Engine:
     def assign(self, where: Iterable[TopicPartition]) -> None:
         """Begin with partitions that are ours now."""
         for one in where:
+            self._topics.add(one.topic)
             self.partitions[one] = partition = Partition(one, self._settings, self.fetch_size)
             if self._halted:
                 partition.halt()
 
     def receive(self, deliveries: Iterable[Delivery]) -> None:
         """Take deliveries in; each runs as soon as its lane and a runner are free."""
-        for where, run in groupby(deliveries, _WHERE):
+        for where, run in self._runs(deliveries):
             partition = self.partitions.get(where)
             if partition is not None:  # else it was revoked between fetch and here
                 self._runners.offer(partition.receive(run))
+
+    def _runs(
+        self, deliveries: Iterable[Delivery]
+    ) -> Iterable[tuple[tuple[str, int], Iterator[Delivery]]]:
+        """Take deliveries apart where the partition changes."""
+        if len(self._topics) > 1:
+            return groupby(deliveries, _WHERE)
+        # Numbers alone are cheaper to compare than pairs.
+        (topic,) = self._topics or ("",)
+        return (((topic, number), run) for number, run in groupby(deliveries, _NUMBER))
 
     def full(self) -> list[TopicPartition]:
         """Return partitions that became full: they are to be paused."""
