@@ -78,7 +78,7 @@ def test_a_default_plugin_that_is_disabled(hub: Environment, plugin: str) -> Non
     assert f"plugin {plugin} (vectis-{plugin} 0.1.0): disabled by VECTIS_PLUGINS" in doctor.stdout
     if plugin == "bus":
         assert "bus: none is enabled: emit does nothing" in doctor.stdout
-        assert "-> `vectis plugins enable bus`: it is disabled by VECTIS_" in doctor.stdout
+        assert "-> take bus out of VECTIS_PLUGINS_DISABLE" in doctor.stdout
     else:
         assert "transport: none is available: publish returns None" in doctor.stdout
         told = {**environ, "VECTIS_REDPANDA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"}
