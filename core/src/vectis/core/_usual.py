@@ -55,15 +55,21 @@ no more than the first two, and any class costs four times as much to make."""
 
 def read_usual(delivery: Delivery, max_bytes: int) -> Received | None:
     """Return what a delivery in binary mode says, or None when it needs a closer look."""
-    parts = take_apart(delivery, max_bytes)
+    size = len(delivery.value or b"") + len(delivery.key or b"")
+    parts = take_apart(delivery, size, max_bytes)
     return None if parts is None else Usual(parts)
 
 
-def take_apart(delivery: Delivery, max_bytes: int) -> Parts | None:
+def take_apart(delivery: Delivery, size: int, max_bytes: int) -> Parts | None:
     """Return what `Usual` takes, or None when the delivery needs a closer look.
 
     Everything is checked here; `Usual`, its event and its envelope are made of it when somebody
     asks for them.
+
+    Args:
+        delivery: The delivery.
+        size: Bytes of its value and key.
+        max_bytes: The most bytes of these, its topic and its headers together.
     """
     headers, value = delivery.headers, delivery.value
     try:
@@ -78,8 +84,7 @@ def take_apart(delivery: Delivery, max_bytes: int) -> Parts | None:
             return None
         if time is not None and time.translate(_DIGITS_AS_ZERO) not in _TIME_SHAPES:
             return None
-        size = stated.size + len(own) + len(value or b"")
-        if size + len(delivery.topic) + len(delivery.key or b"") > max_bytes:
+        if size + len(own) + stated.size + len(delivery.topic) > max_bytes:
             return None
         moment = time_of(delivery.timestamp) if time is None else _read_time(time.decode())
         if not value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from itertools import groupby
 from operator import attrgetter
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
@@ -153,7 +154,7 @@ class Engine:
             return None
         awaited = self._handling.begin(job)
         if awaited is not None:
-            partition.running.add(job)
+            partition.running[job] = monotonic()
             return awaited
         if (following := self._finish(job)) is not None:
             self._runners.follow(following)
@@ -171,14 +172,14 @@ class Engine:
     def _begin_batch(self, batch: Batch) -> Awaitable[Any]:
         self._handling.batches.fill(batch)
         for job in batch.jobs:
-            job.partition.running.add(job)
+            job.partition.running[job] = 0.0
         return self._handling.run_batch(batch)
 
     def _done(self, job: Job | Batch, answer: Any) -> None:
         """Note what became of what was awaited."""
         following = []
         for one, wait in answer if isinstance(job, Batch) else ((job, answer),):
-            one.partition.running.discard(one)
+            del one.partition.running[one]
             if wait is not None:
                 self._later(one, wait)
                 if not one.partition.calm:
@@ -191,7 +192,7 @@ class Engine:
     def _finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
         partition = job.partition
-        partition.watermark.finish(job)
+        job.finished = True
         if not partition.calm:
             self._notice(partition)
         return partition.lanes.leave(job)
@@ -212,7 +213,7 @@ class Engine:
 
     def _lost(self, job: Job | Batch) -> None:
         for one in job.jobs if isinstance(job, Batch) else (job,):
-            one.partition.running.discard(one)
+            one.partition.running.pop(one, None)
         self._ended.set()
 
     def _later(self, job: Job, seconds: float) -> None:

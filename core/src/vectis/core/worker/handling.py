@@ -33,6 +33,7 @@ from vectis.core.worker.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
+    from contextvars import Context
 
     from vectis.core.blame import Blame
     from vectis.core.hub import Hub
@@ -112,7 +113,14 @@ class Handling:
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
         self._cut_off: set[Job] = set()
+        # Those of types whose handlers all take one delivery at a time.
+        self._singly = {
+            event_type: callees
+            for event_type, callees in self.callees.items()
+            if not any(callee.batch for callee in callees)
+        }
         self._steps = _ready_to_step()
+        self._spare_steps: list[Generator[Any, Any, None]] = []
         self.closing = False
 
     def measure(self, blame: Blame) -> None:
@@ -155,31 +163,59 @@ class Handling:
             return self._advance(job)
         if self._after:
             job.started = perf_counter()
-        parts = job.read = take_apart(job.delivery, self._max_bytes)
-        if parts is None:
-            return self._advance(job)
-        event_type, payload = parts[0], parts[1]
-        callees = self.callees.get(event_type)
-        if callees is None:
+        parts = job.read = take_apart(job.delivery, job.size, self._max_bytes)
+        if parts is None or (callees := self._singly.get(parts[0])) is None:
             return self._advance(job)
         # What is awaited further down in words, made here in one go: most handlers never wait.
+        event_type, payload = parts[0], parts[1]
+        steps = self._steps
         for callee in callees:
-            if callee.batch:
-                return self._advance(job)
             current.set(job)
-            context, steps = copy_context(), self._steps
+            context = copy_context()
             try:
                 future = context.run(steps.send, (callee.call, event_type, payload))
             except BaseException as error:
                 self._steps = _ready_to_step()
                 return self._advance(job, _failing(error))
             if future is not FINISHED:
-                self._steps = _ready_to_step()
-                return self._advance(job, within(context, steps, future))
+                spare = self._spare_steps
+                self._steps = spare.pop() if spare else _ready_to_step()
+                return self._waited(job, callees, context, steps, future)
             callee.handled += 1
             job.handler += 1
         if self._after:
             return self._ended(job, callees)
+        self._report.handled += 1
+        return None
+
+    async def _waited(
+        self,
+        job: Job,
+        callees: Sequence[Callee],
+        context: Context,
+        steps: Generator[Any, Any, None],
+        future: Any,
+    ) -> float | None:
+        """Await a handler whose first step was made; when all is well with the last, that is all.
+
+        Args:
+            job: The job.
+            callees: Its handlers.
+            context: The context of the one that waits.
+            steps: What called it.
+            future: What it waits for.
+        """
+        try:
+            await within(context, steps, future)
+        except GeneratorExit:
+            raise  # the loop is gone
+        except BaseException as error:  # a handler's SystemExit must not end the worker
+            return await self._advance(job, _failing(error))
+        self._spare_steps.append(steps)
+        callees[job.handler].handled += 1
+        job.handler += 1
+        if self._after or job.handler < len(callees):
+            return await self._advance(job)
         self._report.handled += 1
         return None
 
@@ -191,12 +227,15 @@ class Handling:
             begun: What its next handler waits for, when its first step was made already.
         """
         if job.received is None and job.trouble is None:
-            job.started = job.started or perf_counter()
+            if self._after:
+                job.started = perf_counter()
             try:
                 job.received = decode(job.delivery, max_bytes=self._max_bytes)
             except DecodeError as error:
                 job.trouble = Trouble(self._letter(job, None, str(error)))
         callees = () if job.received is None else self.callees.get(job.received.type, ())
+        running = job.partition.running
+        running[job] = 0.0
         while True:
             wait: float | None = None
             trouble = job.trouble
@@ -210,7 +249,7 @@ class Handling:
                         self.batches.join(job, callee)
                         return NEVER
                     begun = _failing(misfit)
-                job.since = monotonic()
+                running[job] = monotonic()
                 try:
                     await (begun or self._called(job, callee))
                 except GeneratorExit:
@@ -220,7 +259,7 @@ class Handling:
                 else:
                     self._passed(job, callee)
                 finally:
-                    job.since = 0.0
+                    running[job] = 0.0
                 begun = None
             else:
                 break
@@ -324,7 +363,7 @@ class Handling:
             return []  # they were withdrawn meanwhile
         since = monotonic()
         for job in jobs:
-            job.since = since
+            job.partition.running[job] = since
         failed: Mapping[int, BaseException] = {}
         try:
             await self._called_with_many(batch)
@@ -340,7 +379,7 @@ class Handling:
         finally:
             batch.finished = True
             for job in jobs:
-                job.since = 0.0
+                job.partition.running[job] = 0.0
         return [(job, await self._settle(job, callee, failed.get(n))) for n, job in enumerate(jobs)]
 
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:

@@ -28,8 +28,9 @@ def first_steps() -> Generator[Any, Any, None]:
     A coroutine that is sent to by hand raises StopIteration at its end, which costs as much again
     as a short handler. Awaited, it ends without one.
 
-    To begin with, send None. When a call raises, so does this, and it is of no use any more. While
-    a call waits this is a coroutine like any other, for `within` to go on with.
+    To begin with, send None. Whenever it has yielded `FINISHED` it takes the next call; when a call
+    raises, so does this, and it is of no use any more. While a call waits this is a coroutine like
+    any other, for `within` to go on with.
 
     Example:
         >>> from vectis.core.worker.isolation import FINISHED, first_steps

@@ -24,13 +24,20 @@ __all__ = ["Job", "Trouble"]
 class Job(Held):
     """A delivery, its place above the watermark, and what is next for it.
 
-    A plain slots class, because there is one for every delivery. It is also the frame that
-    `current` holds while one of its handlers runs.
+    A plain slots class, because there is one for every delivery, with no more of them than every
+    delivery needs. It is also the frame that `current` holds while one of its handlers runs.
 
     Args:
         delivery: The delivery; its `attempt` is that of the handler that is next.
         partition: The partition it came from, in this assignment of it.
         lane: Its lane; None when it keeps no order with anything.
+
+    Attributes:
+        read: What it says, in the form it was read in; None before that.
+        handler: The number of the handler that is next.
+        trouble: What went wrong; most deliveries have none.
+        started: Seconds of `perf_counter`, when its first handler began; only where somebody wants
+            to know how long it took.
     """
 
     __slots__ = (
@@ -39,10 +46,11 @@ class Job(Held):
         "lane",
         "partition",
         "read",
-        "since",
         "started",
         "trouble",
     )
+
+    started: float
 
     def __init__(self, delivery: Delivery, partition: Partition, lane: Hashable | None) -> None:
         self.offset = delivery.offset
@@ -51,13 +59,9 @@ class Job(Held):
         self.delivery = delivery
         self.partition = partition
         self.lane = lane
-        self.read: Received | Parts | None = None  # decoded when it first runs
-        self.handler = 0  # the number of the handler that is next
-        self.started = (
-            0.0  # seconds of `perf_counter`, when somebody wants to know how long it took
-        )
-        self.since = 0.0  # monotonic seconds: when that handler began; 0.0 when it does not run
-        self.trouble: Trouble | None = None  # most deliveries have none
+        self.read: Received | Parts | None = None
+        self.handler = 0
+        self.trouble: Trouble | None = None
 
     @property
     def received(self) -> Received | None:

@@ -69,8 +69,8 @@ class Lanes(Generic[T]):
         lane = item.lane
         if lane is None:
             return None
-        waiting = self._lanes[lane]
-        if waiting:
-            return waiting.popleft()
-        del self._lanes[lane]
-        return None
+        waiting = self._lanes.pop(lane)
+        if not waiting:
+            return None
+        self._lanes[lane] = waiting
+        return waiting.popleft()

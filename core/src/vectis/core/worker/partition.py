@@ -52,7 +52,8 @@ class Partition:
         self.where = where
         self.watermark: Watermark[Job] = Watermark()
         self.lanes: Lanes[Job] = Lanes()
-        self.running: set[Job] = set()
+        # With the monotonic seconds when the handler began that is awaited; 0.0 between handlers.
+        self.running: dict[Job, float] = {}
         self.until: float = EVERYTHING  # nothing above this offset may begin
         self.draining = False  # whether it is about to go
         self.dropped = False  # whether it is gone, and what is finished now comes too late
@@ -84,7 +85,8 @@ class Partition:
 
     @property
     def passed(self) -> int:
-        """How many deliveries lie below the watermark."""
+        """How many deliveries lie below the watermark, which is moved."""
+        self.watermark.advance()
         return self.received - len(self.watermark)
 
     def halt(self) -> None:
@@ -101,6 +103,7 @@ class Partition:
         if self.quiet_until:
             return True
         mark = self.watermark
+        mark.advance()
         return len(mark) + self._fetched > self._most or mark.size >= self._most_bytes
 
     @property
@@ -109,4 +112,5 @@ class Partition:
         if self.quiet_until:
             return False
         mark = self.watermark
+        mark.advance()
         return len(mark) <= self._most // 2 and mark.size <= self._most_bytes // 2

@@ -76,9 +76,10 @@ class Progress:
             passed: dict[Partition, int] = {}
             for where, partition in moved.items():
                 partition.moved = partition.calm = False
+                count = partition.passed
                 position = partition.watermark.position
                 if position is not None and where in held:
-                    offsets[where], passed[partition] = position, partition.passed
+                    offsets[where], passed[partition] = position, count
             if not offsets:
                 return
             try:

@@ -169,7 +169,7 @@ class Snapshots:
         late = [
             (now - since, job, task, frame)
             for job, task, frame in self._engine.awaited
-            if (since := job.since) and now - since > self._limit
+            if (since := job.partition.running.get(job)) and now - since > self._limit
         ]
         if not late:
             return []
@@ -230,7 +230,8 @@ class Snapshots:
         return None if job is None else self._described(job)
 
     def _described(self, job: Job, stuck: Stuck | None = None) -> DeliveryStatus:
-        delivery, since, key = job.delivery, job.since, job.delivery.key
+        delivery, key = job.delivery, job.delivery.key
+        since = job.partition.running.get(job)
         running = monotonic() - since if since else 0.0
         return DeliveryStatus(
             place=delivery.place,
