@@ -130,6 +130,42 @@ def test_enable_takes_it_back(install: Install, run: Callable[..., Result], layo
     assert meaning(read()) == meaning(before)
 
 
+LISTS = {
+    "the comment beside it": (
+        '[\n  "acme",  # it hangs\n  "other",  # too\n]',
+        '[\n  # it hangs\n  "other",  # too\n]',
+    ),
+    "the comments around it": (
+        '[  # all\n  # above\n  "acme"  # beside\n  # below\n]  # after',
+        "[  # all\n  # above\n  # beside\n  # below\n]  # after",
+    ),
+    "the last, without a comma": (
+        '[\n  "other",  # too\n  "acme"  # it hangs\n]',
+        '[\n  "other"  # too\n  # it hangs\n]',
+    ),
+    "among others on a line": (
+        '["a", "acme", \'b\',  # those three\n "c"]',
+        '["a", \'b\',  # those three\n "c"]',
+    ),
+    "the last of a line": ('["a", "acme",  # both\n "c"]', '["a",  # both\n "c"]'),
+    "twice": ('["acme", "a", "acme"]', '["a"]'),
+    "alone": ('[ "acme" ]  # only', "[ ]  # only"),
+    "odd commas": ('[\n  "a"\n, "acme" # x\n, "b"]', '[\n  "a"\n, # x\n "b"]'),
+    "what looks like a comment": ('["#acme", "acme", "a\\"#"]', '["#acme", "a\\"#"]'),
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_enable_keeps_the_comments_at_the_name_that_goes(
+    install: Install, run: Callable[..., Result], case: str
+) -> None:
+    install("acme")
+    before, after = LISTS[case]
+    write(f"[plugins]\ndisable = {before}\nfail_open = []\n")
+    assert run("enable", "acme").exit_code == 0
+    assert read() == f"[plugins]\ndisable = {after}\nfail_open = []\n"
+
+
 def meaning(text: str) -> dict[str, Any]:
     """Return what a file says, whatever the order in its lists; an empty `disable` says nothing."""
     tables = tomllib.loads(text.removeprefix("\ufeff"))
