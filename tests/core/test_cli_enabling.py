@@ -400,6 +400,30 @@ def test_safe_mode_is_said_to_hide_what_would_be_lost(world: World) -> None:
     assert "VECTIS_SAFE_MODE hides the handlers of every plugin but the default" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("VECTIS_PLUGINS_DISABLE", "acme", "disabled by VECTIS_PLUGINS_DISABLE"),
+        ("VECTIS_PLUGINS_ENABLE", "bus", "not in the list of VECTIS_PLUGINS_ENABLE"),
+    ],
+)
+def test_what_a_variable_hides_is_not_said_to_be_nothing(
+    world: World, variable: str, value: str, reason: str
+) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise SystemExit('imported')")
+    answer = world.vectis("plugins", "disable", "acme", **{variable: value})
+    assert answer.code == 0
+    assert (
+        f"acme (acme 1.0) is {reason}, so it is not loaded, and what goes with it cannot be told. "
+        f"As long as {variable} is set, it decides and not the file; once it is unset, the file "
+        "keeps acme disabled"
+    ) in " ".join(answer.err.split())
+    assert "nothing is lost" not in answer.err
+    answer = world.vectis("plugins", "--json")
+    (acme,) = [one for one in answer.json if one["name"] == "acme"]
+    assert acme["reason"] == "disabled by vectis.toml:2"
+
+
 # What overrules the file
 
 
