@@ -98,8 +98,8 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
             )
         elif variable := _variable(plugin, hub.config):
             note(
-                f"{plugin} is {plugin.reason}, so it is not loaded, and what goes with it cannot be "
-                f"told. As long as {variable} is set, it decides and not the file; once it is "
+                f"{plugin} is {plugin.reason}, so it is not loaded, and what goes with it cannot "
+                f"be told. As long as {variable} is set, it decides and not the file; once it is "
                 f"unset, the file keeps {name} disabled"
             )
         elif plugin.state != "loaded":
