@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.core.worker_world import FailingTransport, eventually
 from vectis.core import Event, Hub, handles, hookimpl
 from vectis.core.blame import Blame, HandlerBlame, PluginBlame
-from vectis.core.exceptions import BatchFailed, EventCancelled, HookError
+from vectis.core.exceptions import BatchFailed, EventCancelled, HookError, PublishError
+from vectis.core.testing import MemoryTransport
 from vectis.core.times import Times
 from vectis.core.worker import Worker
 from vectis.core.worker.health import Health
@@ -24,7 +25,11 @@ from vectis.core.worker.metrics import Metrics
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+
+    from vectis.core.message import Message
+    from vectis.core.outcome import HandlerFailure
+    from vectis.core.worker.status import WorkerStatus
 
 
 def hub_with(blame: Blame, config: dict[str, Any] | None = None, **plugins: Any) -> Hub:
@@ -158,6 +163,98 @@ def test_a_plugin_that_vetoes_in_a_guard_is_named_and_so_is_one_whose_guard_fail
     assert plugin(blame, hub, "app") == PluginBlame(plugin="app", calls=1)
 
 
+def test_a_plugin_that_vetoes_a_publish_is_named_and_so_is_one_whose_guard_fails() -> None:
+    class Guard:
+        @hookimpl
+        def vectis_before_publish(self, message: Message) -> None:
+            if message.topic == "vectis.secret":
+                raise EventCancelled("it stays here")
+            if message.topic == "vectis.odd":
+                raise PermissionError("who is this?")
+
+    class Around:
+        @hookimpl
+        @asynccontextmanager
+        async def vectis_around_publish(self, message: Message) -> AsyncIterator[None]:
+            if message.topic == "vectis.closed":
+                raise EventCancelled("after hours")
+            yield
+
+    errors: list[BaseException | None] = []
+
+    class Diary:
+        @hookimpl
+        def vectis_after_publish(self, error: BaseException | None) -> None:
+            errors.append(error)
+
+    blame = Blame()
+    plugins = {"guard": Guard, "around": Around, "diary": Diary, "memory": MemoryTransport}
+    hub = hub_with(blame, {"plugins": {"fail_open": ["around"]}}, **plugins)
+
+    async def main() -> None:
+        for name in ("secret", "secret", "odd", "closed", "orders"):
+            with suppress(HookError):
+                await hub.publish(f"vectis.{name}", "order.created", {})
+        with pytest.raises(PublishError, match="it stays here") as raised:
+            await hub.publish_many("vectis.secret", [{"event_type": "a.b", "payload": {}}])
+        assert raised.value.fate == "not_sent"
+
+    asyncio.run(main())
+    guard = plugin(blame, hub, "guard")
+    assert (guard.vetoed, guard.hook_errors, guard.calls) == (3, 1, 0)
+    # A veto is meant: fail_open is for what breaks.
+    assert plugin(blame, hub, "around") == PluginBlame(plugin="around", vetoed=1)
+    told = [(e.plugin, e.veto, str(e)) for e in errors if isinstance(e, HookError)]
+    assert [(who, veto) for who, veto, _ in told] == [
+        ("guard", True),
+        ("guard", True),
+        ("guard", False),
+        ("around", True),
+        ("guard", True),
+    ]
+    assert told[0][2] == (
+        "vectis_before_publish of plugin 'guard' vetoed it, so nothing was sent: it stays here"
+    )
+
+
+def test_a_veto_of_a_publish_stops_no_event_whose_handler_publishes() -> None:
+    class Guard:
+        @hookimpl
+        def vectis_before_publish(self, message: Message) -> None:
+            raise EventCancelled("it stays here")
+
+    blame = Blame()
+    hub = hub_with(blame, guard=Guard, memory=MemoryTransport)
+
+    async def publishes(event: Event) -> None:
+        await hub.publish("vectis.orders", "order.created", {})
+
+    later: list[Event] = []
+    hub.subscribe("order.created", publishes)
+    hub.subscribe("order.created", later.append)
+    emit(hub, "order.created")
+    assert len(later) == 1
+    assert (handler(blame, hub, "app:publishes").failed, plugin(blame, hub, "app").vetoed) == (1, 0)
+    assert plugin(blame, hub, "guard").vetoed == 1
+
+
+def test_blame_leaves_messages_the_short_way_to_the_transport() -> None:
+    hub = hub_with(Blame(), memory=MemoryTransport)
+    assert not hub.lifecycle.implemented("vectis_before_publish", "vectis_after_publish")
+
+
+def test_who_has_no_times_is_told_how_to_get_them() -> None:
+    blame = Blame()
+    hub = hub_with(blame, acme=Acme)
+    assert blame.untimed() == ""  # nothing was called
+    emit(hub, "order.created")
+    assert "[bus] timings = true" in blame.untimed()
+
+    timed = Blame()
+    emit(hub_with(timed, {"bus": {"timings": True}}, acme=Acme), "order.created", "order.forbidden")
+    assert timed.untimed() == ""
+
+
 def test_handlers_without_number_are_not_told_apart_without_number() -> None:
     blame = Blame()
     hub = hub_with(blame)
@@ -273,6 +370,109 @@ def test_a_batch_is_one_call_and_its_failures_are_counted_one_by_one() -> None:
     work(hub, lambda: sum(sizes[1:]) == 3, publish=3, blame=blame)
     (one,) = blame.handlers(hub)
     assert (one.calls, one.failed) == (len(sizes), sizes[0])
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_hook_that_keeps_a_delivery_from_its_handler_is_to_blame_itself(
+    batch: int | None,
+) -> None:
+    class Breaks:
+        broken = True
+
+        @hookimpl
+        @asynccontextmanager
+        async def vectis_around_consume(self) -> AsyncIterator[None]:
+            if self.broken:
+                raise OSError("no connection left")
+            yield
+
+    class Outside:
+        """Registered later, so entered first: it sees the error and is not to blame for it."""
+
+        @hookimpl
+        @asynccontextmanager
+        async def vectis_around_consume(self) -> AsyncIterator[None]:
+            yield
+
+    class Diary:
+        @hookimpl
+        def vectis_handler_error(self, failure: HandlerFailure) -> None:
+            guards.append(failure.guard)
+
+    guards: list[str] = []
+    breaks = Breaks()
+    blame = Blame()
+    config = {"consumer": {"group": "shop", "max_attempts": 5, "retry_initial": 0.001}}
+    plugins = {"breaks": breaks, "outside": Outside, "diary": Diary, "memory": FailingTransport()}
+    hub = hub_with(blame, config, **plugins)
+    calls: list[int] = []
+
+    async def handle(event_type: str, payload: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("its own")
+
+    hub.on_event("order.created", handle, topic="vectis.orders", batch=batch)
+
+    def mended() -> bool:
+        if guards:
+            breaks.broken = False
+        return len(calls) == 2
+
+    work(hub, mended, publish=1, blame=blame)
+    broke = [guard for guard in guards if guard]
+    assert guards == [*broke, ""]
+    assert set(broke) == {"breaks"}
+    mine = handler(blame, hub, "app:handle")
+    assert (mine.calls, mine.failed) == (2, 1)
+    assert plugin(blame, hub, "breaks") == PluginBlame(plugin="breaks", hook_errors=len(broke))
+    assert {one.plugin for one in blame.plugins(hub)} == {"app", "breaks"}
+
+
+def test_calls_that_outlast_stuck_after_are_over_the_budget_of_the_worker() -> None:
+    blame = Blame()
+    config = {"consumer": {"group": "shop", "stuck_after": 0.05}}
+    hub = hub_with(blame, config, memory=FailingTransport())
+    done: list[int] = []
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        if payload["n"] == 1:
+            await asyncio.sleep(0.1)
+        done.append(payload["n"])
+
+    hub.on_event("order.created", handle, topic="vectis.orders")
+    _, said = work(hub, lambda: len(done) == 3, publish=3, blame=blame)
+    (one,) = said["blame"]
+    assert one["calls"] == 3
+    assert 1 <= one["over_budget"] < 3
+    assert said["plugins"][0]["over_budget"] == one["over_budget"]
+
+
+def test_only_who_asks_for_the_status_is_told_who_is_to_blame() -> None:
+    told: list[WorkerStatus] = []
+    handled: list[Event] = []
+
+    class Listens:
+        @hookimpl
+        def vectis_worker_status(self, status: WorkerStatus) -> None:
+            told.append(status)
+
+    blame = Blame()
+    config = {"consumer": {"group": "shop"}}
+    hub = hub_with(blame, config, memory=FailingTransport(), listens=Listens)
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        await hub.emit(Event("order.handled"))
+
+    hub.on_event("order.created", handle, topic="vectis.orders")
+    hub.subscribe("order.handled", lambda event: handled.append(event))
+    worker, said = work(hub, lambda: bool(handled), publish=1, blame=blame)
+    assert [one["calls"] for one in said["blame"]] == [1, 1]
+    assert "[bus] timings = true" in said["untimed"]
+    assert told[-1].handled == 1
+    assert not any(status.blame or status.plugins for status in told)
+    assert len(worker.status().blame) == 2
+    assert worker.status(blame=False).blame == ()
 
 
 def test_nobody_asked_nothing_is_measured() -> None:

@@ -318,7 +318,7 @@ def on_a_terminal(world: World, typed: bytes, *arguments: str) -> int:
         (["replay", "orders.dlq/0@0", "nope"], "no letter waits for group shop as nope"),
         (["purge", "nope", "--yes"], "no letter waits for group shop as nope"),
         (["list", "--since", "yesterday"], "'yesterday' is no time: write RFC 3339"),
-        (["list", "--module", "missing"], "module 'missing' cannot be imported"),
+        (["replay", "--module", "missing"], "module 'missing' cannot be imported"),
         (["replay", "--rate", "-1"], "--rate"),
     ],
 )
@@ -328,6 +328,15 @@ def test_what_is_wrong_is_exit_code_2(here: World, arguments: list[str], said: s
     assert answer.code == 2
     assert said in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_list_goes_on_without_a_module_that_does_not_import(here: World) -> None:
+    put(here, a_letter(1))
+    answer = here.vectis("dlq", "list", "--module", "missing", "--json")
+    assert answer.code == 1
+    assert "orders.dlq/0@0" in answer.out
+    assert "Warning: module 'missing' cannot be imported" in answer.err
+    assert "letters from topics that it alone names are not shown" in answer.err
 
 
 def test_without_group_topics_or_transport_it_says_what_to_set(here: World) -> None:

@@ -130,6 +130,42 @@ def test_enable_takes_it_back(install: Install, run: Callable[..., Result], layo
     assert meaning(read()) == meaning(before)
 
 
+LISTS = {
+    "the comment beside it": (
+        '[\n  "acme",  # it hangs\n  "other",  # too\n]',
+        '[\n  # it hangs\n  "other",  # too\n]',
+    ),
+    "the comments around it": (
+        '[  # all\n  # above\n  "acme"  # beside\n  # below\n]  # after',
+        "[  # all\n  # above\n  # beside\n  # below\n]  # after",
+    ),
+    "the last, without a comma": (
+        '[\n  "other",  # too\n  "acme"  # it hangs\n]',
+        '[\n  "other"  # too\n  # it hangs\n]',
+    ),
+    "among others on a line": (
+        '["a", "acme", \'b\',  # those three\n "c"]',
+        '["a", \'b\',  # those three\n "c"]',
+    ),
+    "the last of a line": ('["a", "acme",  # both\n "c"]', '["a",  # both\n "c"]'),
+    "twice": ('["acme", "a", "acme"]', '["a"]'),
+    "alone": ('[ "acme" ]  # only', "[ ]  # only"),
+    "odd commas": ('[\n  "a"\n, "acme" # x\n, "b"]', '[\n  "a"\n, # x\n "b"]'),
+    "what looks like a comment": ('["#acme", "acme", "a\\"#"]', '["#acme", "a\\"#"]'),
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_enable_keeps_the_comments_at_the_name_that_goes(
+    install: Install, run: Callable[..., Result], case: str
+) -> None:
+    install("acme")
+    before, after = LISTS[case]
+    write(f"[plugins]\ndisable = {before}\nfail_open = []\n")
+    assert run("enable", "acme").exit_code == 0
+    assert read() == f"[plugins]\ndisable = {after}\nfail_open = []\n"
+
+
 def meaning(text: str) -> dict[str, Any]:
     """Return what a file says, whatever the order in its lists; an empty `disable` says nothing."""
     tables = tomllib.loads(text.removeprefix("\ufeff"))
@@ -362,6 +398,30 @@ def test_safe_mode_is_said_to_hide_what_would_be_lost(world: World) -> None:
     assert "nothing is lost" not in answer.err
     answer = world.vectis("plugins", "disable", "bus", "--dry-run", VECTIS_SAFE_MODE="1")
     assert "VECTIS_SAFE_MODE hides the handlers of every plugin but the default" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("VECTIS_PLUGINS_DISABLE", "acme", "disabled by VECTIS_PLUGINS_DISABLE"),
+        ("VECTIS_PLUGINS_ENABLE", "bus", "not in the list of VECTIS_PLUGINS_ENABLE"),
+    ],
+)
+def test_what_a_variable_hides_is_not_said_to_be_nothing(
+    world: World, variable: str, value: str, reason: str
+) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise SystemExit('imported')")
+    answer = world.vectis("plugins", "disable", "acme", **{variable: value})
+    assert answer.code == 0
+    assert (
+        f"acme (acme 1.0) is {reason}, so it is not loaded, and what goes with it cannot be told. "
+        f"As long as {variable} is set, it decides and not the file; once it is unset, the file "
+        "keeps acme disabled"
+    ) in " ".join(answer.err.split())
+    assert "nothing is lost" not in answer.err
+    answer = world.vectis("plugins", "--json")
+    (acme,) = [one for one in answer.json if one["name"] == "acme"]
+    assert acme["reason"] == "disabled by vectis.toml:2"
 
 
 # What overrules the file

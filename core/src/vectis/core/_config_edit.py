@@ -17,6 +17,7 @@ from vectis.core._config_files import OWN, ConfigFile, find
 from vectis.core._origins import header
 from vectis.core._replace_file import replace_file
 from vectis.core._toml_lines import LineIndex
+from vectis.core._toml_lists import without_name
 from vectis.core.exceptions import ConfigError
 from vectis.core.settings import Config
 
@@ -168,13 +169,13 @@ def _with_list_changed(text: str, table: tuple[str, ...], change: Change) -> str
 
     document = tomlkit.parse(text)
     found: Any = document
-    for key in (*table, change.key):
+    for key in table:
         found = found[key]
+    names = found[change.key]
     if change.add:
-        found.append(change.name)
-    else:
-        while change.name in found:
-            found.remove(change.name)
+        names.append(change.name)
+    else:  # tomlkit's own way drops the comment beside the name
+        found[change.key] = tomlkit.value(without_name(names.as_string(), change.name))
     return tomlkit.dumps(document)
 
 

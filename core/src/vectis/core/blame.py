@@ -7,6 +7,7 @@ A hub that is given none pays for none. In the worker it also times the handlers
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,11 @@ class HandlerBlame:
         plugin: Its plugin.
         scope: `process`, on the bus, or `service`, in the worker.
         calls: How often it was called; of a batch handler, the batches.
-        failed: How often it failed; of a batch handler, for how many deliveries.
+        failed: How often it failed; of a batch handler, for how many deliveries. Attempts that a
+            plugin's hook kept from it are that plugin's `hook_errors`.
         vetoed: How many emits it cancelled.
-        over_budget: How often the bus found it over its budget; always 0 in the worker.
+        over_budget: How often the bus found it over its budget; in the worker, how many calls took
+            longer than `[consumer] stuck_after`.
         p50: Seconds within which half of its calls were done; None when none was timed.
         p99: Seconds within which 99 of 100 were done.
         longest: Seconds of the longest.
@@ -70,9 +73,11 @@ class PluginBlame:
         plugin: Its name; `app` for the handlers of the program.
         calls: How often its handlers were called.
         failed: How often they failed.
-        vetoed: How many emits its handlers and its hooks cancelled.
-        over_budget: How often the bus found one over its budget.
-        hook_errors: How often its hooks failed, also a guard whose error ended an emit.
+        vetoed: How many emits its handlers and its hooks cancelled, and how many publishes its
+            hooks did.
+        over_budget: How often one was over its budget.
+        hook_errors: How often its hooks failed, also a guard whose error stopped an emit, a publish
+            or an attempt at a delivery.
         p50: Seconds within which half of the calls were done; None when none was timed.
         p99: Seconds within which 99 of 100 were done.
         longest: Seconds of the longest.
@@ -112,18 +117,18 @@ class _Entry:
         self.calls = 0
         self.failed = 0
         self.vetoed = 0
-        self.over_budget = 0  # of several together; a bus keeps those of one handler
+        self.over_budget = 0  # in the worker; a bus keeps its own
         self.times = Times()
 
     def over(self, overruns: Mapping[str, int]) -> int:
-        return overruns.get(self.handler, 0) if self.scope == "process" else 0
+        return overruns.get(self.handler, 0) if self.scope == "process" else self.over_budget
 
 
 class Blame:
     """Counts and times the handlers of one hub; give it to the hub as an observer.
 
-    On the bus, times are there with `[bus] timings = true` only, for what they cost; counts,
-    vetoes and overruns always are.
+    On the bus, times are there with `[bus] timings = true` only, for what they cost, and `untimed`
+    says so; counts, vetoes and overruns always are.
 
     Example:
         >>> import asyncio
@@ -140,7 +145,6 @@ class Blame:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._known: dict[int, _Entry] = {}  # by serial: making names takes longer than counting
-        self._guards: Counter[tuple[str, str]] = Counter()
         self._lock = ForkSafeLock()  # emits come from any thread
 
     @hookimpl
@@ -155,25 +159,28 @@ class Blame:
                 self._entry(subscription).times.add(seconds)
             for failure in outcome.failures:
                 self._entry(failure.subscription).failed += 1
-            if outcome.guard:
-                self._guards[outcome.guard, outcome.status] += 1
-            elif outcome.status == "cancelled" and ran:
+            if outcome.status == "cancelled" and ran and not outcome.guard:
                 self._entry(ran[-1]).vetoed += 1
 
     @hookimpl
     def vectis_handler_error(self, failure: HandlerFailure) -> None:
         """Count an attempt that failed in the worker; the outcome of an emit tells its own."""
-        if failure.delivery is not None:
+        if failure.delivery is not None and not failure.guard:
             self._entry(failure.subscription).failed += 1
 
     def timed(
-        self, subscription: Subscription, call: Callable[[str, Any], Coroutine[Any, Any, Any]]
+        self,
+        subscription: Subscription,
+        call: Callable[[str, Any], Coroutine[Any, Any, Any]],
+        *,
+        budget: float = inf,
     ) -> Callable[[str, Any], Coroutine[Any, Any, Any]]:
         """Return what awaits a handler as `call` does, and notes how long that takes.
 
         Args:
             subscription: The handler.
             call: Awaits it, given the event type and the payload.
+            budget: Seconds after which a call is over its budget; counted when it has ended.
         """
         entry = self._entry(subscription)
         add = entry.times.add
@@ -183,8 +190,11 @@ class Blame:
             try:
                 await call(event_type, payload)
             finally:
+                seconds = perf_counter() - began
                 entry.calls += 1
-                add(perf_counter() - began)
+                if seconds > budget:
+                    entry.over_budget += 1
+                add(seconds)
 
         return timed_call
 
@@ -230,12 +240,10 @@ class Blame:
             whole.vetoed += entry.vetoed
             whole.over_budget += entry.over(over)
             whole.times.add_all(entry.times)
-        errors: Counter[str] = Counter()
-        for (_, plugin), count in hub.lifecycle.errors.copy().items():
-            errors[plugin] += count
-        vetoed: Counter[str] = Counter()
-        for (plugin, status), count in self._guards.copy().items():
-            (vetoed if status == "cancelled" else errors)[plugin] += count
+        # Kept by whoever calls the hooks: an observer of every publish would cost each of them the
+        # short way to the transport.
+        errors = _by_plugin(hub.lifecycle.errors, hub.lifecycle.stops)
+        vetoed = _by_plugin(hub.lifecycle.vetoes)
         for name in (*errors, *vetoed):
             sums.setdefault(name, _Entry("", name, ""))
         found = [
@@ -252,6 +260,21 @@ class Blame:
             if whole.calls or whole.failed or errors[name] or vetoed[name]
         ]
         return tuple(sorted(found, key=lambda one: (-one.total, one.plugin)))
+
+    def untimed(self) -> str:
+        """Return why handlers on the bus have no times, and what to do; empty when they have.
+
+        To be called from any thread.
+        """
+        with self._lock:  # else a first call might be seen before its time
+            on_bus = [one for one in self._copied() if one.scope == "process" and one.calls]
+            timed = any(one.times.count for one in on_bus)
+        if timed or not on_bus:
+            return ""
+        return (
+            "p50, p99, longest and total are not known of handlers on the bus, which does not "
+            "measure them: set [bus] timings = true or VECTIS_BUS_TIMINGS=true"
+        )
 
     def _entry(self, subscription: Subscription) -> _Entry:
         entry = self._known.get(subscription.serial)
@@ -279,6 +302,14 @@ def _figures(times: Times) -> dict[str, Any]:
         "longest": times.longest,
         "total": times.total,
     }
+
+
+def _by_plugin(*counters: Counter[tuple[str, str]]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for counter in counters:
+        for (_, plugin), count in counter.copy().items():
+            sums[plugin] += count
+    return sums
 
 
 def _overruns(hub: Hub) -> Mapping[str, int]:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from vectis.core.exceptions import PublishError
+from vectis.core.exceptions import HookError, PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vectis.core.exceptions import Fate
     from vectis.core.message import Receipt
     from vectis.core.publication import Outgoing, Publication
 
@@ -107,10 +108,11 @@ def _all_or_raise(results: list[Any], topic: str) -> list[Receipt]:
     first = errors[0]
     if not isinstance(first, Exception):
         raise first
+    fate: Fate = "not_sent" if isinstance(first, HookError) else "unknown"
     failure = PublishError(
         f"{len(errors):,} of {len(results):,} messages were not acknowledged on {topic}, "
         f"the first: {first}",
-        fate=first.fate if isinstance(first, PublishError) else "unknown",
+        fate=first.fate if isinstance(first, PublishError) else fate,
     )
     failure.results = tuple(results)
     raise failure from first

@@ -49,6 +49,8 @@ class EventCancelled(VectisError):
 
     Later handlers do not run, and the emitter gets this error.
     The constructor takes the reason only; `emit` fills in the rest on its way out.
+    Raised by a `vectis_before_publish` guard it stops the message; the publisher gets a `HookError`
+    with this as its cause, since one that escapes from a handler must not stop the handler's event.
 
     Args:
         reason: Why, in words for the emitter.
@@ -100,12 +102,14 @@ class HookError(VectisError):
     Attributes:
         hook: The name of the hook, such as `vectis_before_emit`.
         plugin: The name of the plugin whose implementation failed.
+        veto: Whether it stopped a publish on purpose, by raising `EventCancelled`.
     """
 
-    def __init__(self, message: str, *, hook: str, plugin: str) -> None:
+    def __init__(self, message: str, *, hook: str, plugin: str, veto: bool = False) -> None:
         super().__init__(message)
         self.hook = hook
         self.plugin = plugin
+        self.veto = veto
 
 
 class SubscriptionError(VectisError, ValueError):

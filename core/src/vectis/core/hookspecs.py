@@ -164,7 +164,11 @@ def vectis_handler_error(failure: HandlerFailure, hub: Hub) -> None:
 @added("0.1.0")
 @hookspec
 def vectis_before_publish(message: Message, hub: Hub) -> Message | None:
-    """Guard. A message is about to leave: raise to stop it, return a message to replace it."""
+    """Guard. A message is about to leave: it is not sent yet.
+
+    Raise `EventCancelled` to veto it, return a message to replace it (the next guard sees the new
+    one), or return None to let it pass. The publisher of a vetoed one gets a `HookError`.
+    """
 
 
 @added("0.1.0")
@@ -178,7 +182,11 @@ def vectis_around_publish(message: Message, hub: Hub) -> AbstractAsyncContextMan
 def vectis_after_publish(
     message: Message, receipt: Receipt | None, error: BaseException | None, hub: Hub
 ) -> None:
-    """Observer. A message was acknowledged (`receipt`) or not (`error`)."""
+    """Observer. A message was acknowledged (`receipt`) or not (`error`).
+
+    When a guard stopped it, `error` is a `HookError`, whose `plugin` and `veto` tell who and
+    whether on purpose.
+    """
 
 
 @added("0.1.0")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis.core.blocking import finish
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
+from vectis.core.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -30,6 +31,7 @@ logger = logging.getLogger("vectis.hooks")
 T = TypeVar("T")
 
 _VETO = frozenset({"vectis_before_emit", "vectis_around_emit"})  # hooks before any handler ran
+_PUBLISH_VETO = frozenset({"vectis_before_publish", "vectis_around_publish"})
 
 
 class Lifecycle:
@@ -46,8 +48,15 @@ class Lifecycle:
         self._manager = manager
         self._fail_open = frozenset(fail_open)
         self._found: dict[str, tuple[pluggy.HookImpl, ...]] = {}
+        self._counting = (
+            ForkSafeLock()
+        )  # guards run in any thread; nothing is counted when they pass
         self.errors: Counter[tuple[str, str]] = Counter()
         """How often each (hook, plugin) failed without stopping anything."""
+        self.stops: Counter[tuple[str, str]] = Counter()
+        """How often each (hook, plugin) failed and so stopped what it guards."""
+        self.vetoes: Counter[tuple[str, str]] = Counter()
+        """How often each (hook, plugin) stopped an emit or a publish on purpose."""
 
     def implementations(self, hook: str) -> tuple[pluggy.HookImpl, ...]:
         """Return the implementations of a hook in the order they are called."""
@@ -73,8 +82,9 @@ class Lifecycle:
             name: The argument that the subject is passed as; empty when the hook takes none.
 
         Raises:
-            EventCancelled: An implementation vetoed; `plugin` is filled in.
-            HookError: An implementation failed, and its plugin does not fail open.
+            EventCancelled: An implementation vetoed an emit; `plugin` is filled in.
+            HookError: An implementation failed, and its plugin does not fail open; or it vetoed a
+                publish, and `veto` is set.
             EmitLoopError: The hook emits in a circle.
         """
         for implementation in self.implementations(hook):
@@ -86,7 +96,7 @@ class Lifecycle:
             except EmitLoopError:
                 raise
             except Exception as error:
-                _raise_veto(hook, implementation.plugin_name, error)
+                self._raise_veto(hook, implementation.plugin_name, error)
                 self._guard_failed(hook, implementation.plugin_name, error)
         return subject
 
@@ -155,7 +165,7 @@ class Lifecycle:
                 except EmitLoopError:
                     raise
                 except Exception as failure:
-                    _raise_veto(hook, plugin, failure)
+                    self._raise_veto(hook, plugin, failure)
                     self._guard_failed(hook, plugin, failure)
             return await call()
         except BaseException as raised:
@@ -181,10 +191,28 @@ class Lifecycle:
         if interrupted is not None and interrupted is not error:
             raise interrupted
 
+    def _raise_veto(self, hook: str, plugin: str, error: Exception) -> None:
+        """Raise a veto of this event; one that escaped from a nested emit is an ordinary error."""
+        if not isinstance(error, EventCancelled) or error.outcome is not None:
+            return
+        if hook in _VETO:
+            self._count(self.vetoes, hook, plugin)
+            error.plugin = error.plugin or plugin
+            raise error
+        if hook in _PUBLISH_VETO:
+            self._count(self.vetoes, hook, plugin)
+            raise HookError(
+                f"{hook} of plugin {plugin!r} vetoed it, so nothing was sent: {error}",
+                hook=hook,
+                plugin=plugin,
+                veto=True,
+            ) from error
+
     def _guard_failed(self, hook: str, plugin: str, error: Exception) -> None:
         if plugin in self._fail_open:
             self._report(hook, plugin, error)
             return
+        self._count(self.stops, hook, plugin)
         raise HookError(
             f"{hook} of plugin {plugin!r} failed, so nothing was done: "
             f"{type(error).__name__}: {error}. Mend the plugin, disable it, or list it under "
@@ -194,8 +222,12 @@ class Lifecycle:
         ) from error
 
     def _report(self, hook: str, plugin: str, error: Exception) -> None:
-        self.errors[hook, plugin] += 1
+        self._count(self.errors, hook, plugin)
         logger.error("%s of plugin %r failed: %r", hook, plugin, error, exc_info=error)
+
+    def _count(self, counter: Counter[tuple[str, str]], hook: str, plugin: str) -> None:
+        with self._counting:
+            counter[hook, plugin] += 1
 
 
 def _in_registration_order(found: Sequence[pluggy.HookImpl]) -> tuple[pluggy.HookImpl, ...]:
@@ -207,13 +239,6 @@ def _in_registration_order(found: Sequence[pluggy.HookImpl]) -> tuple[pluggy.Hoo
     last = [one for one in found if one.trylast]  # pluggy calls these as they were registered
     between = [one for one in found if not one.tryfirst and not one.trylast]
     return (*reversed(first), *reversed(between), *last)
-
-
-def _raise_veto(hook: str, plugin: str, error: Exception) -> None:
-    """Raise a veto of this event; one that escaped from a nested emit is an ordinary error."""
-    if isinstance(error, EventCancelled) and hook in _VETO and error.outcome is None:
-        error.plugin = error.plugin or plugin
-        raise error
 
 
 def _replacement(subject: T, result: Any, name: str) -> T:

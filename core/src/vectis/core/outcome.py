@@ -43,6 +43,8 @@ class HandlerFailure:
         attempt: Which attempt failed, from 1; always 1 on the bus.
         will_retry: Whether it will be tried again; never on the bus.
         delivery: The delivery, in the worker; None on the bus.
+        guard: The plugin whose `vectis_around_consume` failed before the handler was called: the
+            error is the plugin's then, and not the handler's. Else empty.
     """
 
     event: Event
@@ -51,6 +53,7 @@ class HandlerFailure:
     attempt: int = 1
     will_retry: bool = False
     delivery: Delivery | None = None
+    guard: str = ""
 
     def __str__(self) -> str:
         return f"{self.subscription}: {type(self.error).__name__}: {self.error}"

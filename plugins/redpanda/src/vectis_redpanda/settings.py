@@ -16,6 +16,16 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 
+def _without_credentials(_: object, __: object, servers: str | None) -> None:
+    """Refuse `user:password@host`, without repeating it: addresses are shown and logged."""
+    if servers is not None and "@" in servers:
+        raise ValueError(
+            "bootstrap_servers takes host:port only, and no user or password before an @: write "
+            "those as sasl_username and sasl_password, with security_protocol = 'SASL_SSL'; the "
+            "password best as VECTIS_REDPANDA_SASL_PASSWORD"
+        )
+
+
 @attrs.frozen
 class RedpandaSettings:
     """Where the brokers are, how to speak to them, and how to carry events.
@@ -60,7 +70,7 @@ class RedpandaSettings:
         'PLAINTEXT'
     """
 
-    bootstrap_servers: str | None = None
+    bootstrap_servers: str | None = attrs.field(default=None, validator=_without_credentials)
     security_protocol: Protocol = "PLAINTEXT"
     sasl_mechanism: Mechanism = "PLAIN"
     sasl_username: str | None = None

@@ -13,16 +13,25 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 import attrs
+import click
 
 from vectis.core.default import use_hub
-from vectis.core.exceptions import PluginError
+from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
 from vectis.core.settings import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Assembled", "application", "assemble", "import_modules", "quiet"]
+__all__ = [
+    "Assembled",
+    "Picture",
+    "application",
+    "assemble",
+    "import_modules",
+    "picture",
+    "quiet",
+]
 
 
 @attrs.frozen
@@ -60,11 +69,12 @@ def assemble(load: Callable[[Mapping[str, str]], Config] = _load) -> Assembled:
 
 
 @contextmanager
-def application(modules: Sequence[str] = ()) -> Iterator[Hub]:
+def application(modules: Sequence[str] = (), *, own: bool = True) -> Iterator[Hub]:
     """Give the hub of the application: the default one, with its modules imported.
 
     Args:
         modules: Imported besides those of `[consumer] modules`.
+        own: Whether those are imported.
 
     Raises:
         ConfigError: The config is wrong, or a module does not import.
@@ -74,10 +84,53 @@ def application(modules: Sequence[str] = ()) -> Iterator[Hub]:
         hub = Hub()
         before = use_hub(hub)
     try:
-        import_modules((*hub.consumer_settings.modules, *modules))
+        import_modules((*(hub.consumer_settings.modules if own else ()), *modules))
         yield hub
     finally:
         use_hub(before)
+
+
+@attrs.frozen
+class Picture:
+    """An application as far as it can be looked at.
+
+    Args:
+        hub: The hub.
+        broken: The modules that do not import.
+    """
+
+    hub: Hub
+    broken: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has shown it: 1 when something is missing."""
+        return 1 if self.broken else 0
+
+
+@contextmanager
+def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
+    """Give the application even when some of its modules do not import; each is named on stderr.
+
+    For commands that only look: where half of an answer would be believed, `application` refuses.
+
+    Args:
+        modules: Imported besides those of `[consumer] modules`.
+        lacking: What is missing then, such as `its handlers are not listed`.
+
+    Raises:
+        ConfigError: The config is wrong.
+        PluginError: A required plugin is not usable.
+    """
+    with application(own=False) as hub:
+        broken = []
+        for module in dict.fromkeys((*hub.consumer_settings.modules, *modules)):
+            try:
+                import_modules([module])
+            except ConfigError as error:
+                broken.append(module)
+                click.echo(f"Warning: {error}. What it holds is missing: {lacking}", err=True)
+        yield Picture(hub, tuple(broken))
 
 
 def import_modules(modules: Sequence[str]) -> None:

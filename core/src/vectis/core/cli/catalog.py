@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import application, picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
 from vectis.core.entries import entries
@@ -30,23 +30,28 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @module_option
 @_JSON
 @click.pass_context
-def catalog(context: click.Context, modules: tuple[str, ...], as_json: bool) -> None:
+def catalog(context: click.Context, modules: tuple[str, ...], as_json: bool) -> int:
     """Show, check and export the event types.
 
     Every type that a plugin registered, a handler names or [topics] lists: its versions with their
     classes, its topic, its key, and who handles it.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown. `check` and
+    `export` refuse then, since half a catalogue would be taken for the whole.
     """
     quiet("vectis.plugins")
     if context.invoked_subcommand is not None:
         context.obj = modules
-        return
-    with application(modules) as hub:
-        found = entries(hub)
+        return 0
+    lacking = "its event types and handlers are not listed"
+    with picture(modules, lacking) as seen:
+        found = entries(seen.hub)
         if as_json:
             show_json([_plain(entry) for entry in found])
         else:
             _show(found)
-        _note_missing(hub)
+        _note_missing(seen.hub)
+    return seen.code
 
 
 @catalog.command()

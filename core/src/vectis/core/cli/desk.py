@@ -19,12 +19,14 @@ from vectis.core.letters.scan import dead_letter_topics, known_topics, load, sca
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
+    from vectis.core.cli.application import Picture
     from vectis.core.hub import Hub
     from vectis.core.letters.shelf import Shelf, Waiting
     from vectis.core.message import Delivery
 
-__all__ = ["Desk", "check_ids", "loaded", "scanned", "where", "which"]
+__all__ = ["Desk", "check_ids", "loaded", "scanned", "where", "where_seen", "which"]
 
 
 @attrs.frozen
@@ -35,11 +37,14 @@ class Desk:
         hub: Knows the handlers, the topics and the transport.
         group: Whose letters.
         topics: The dead-letter topics.
+        code: The exit code when all went well: 1 when a module did not import, so that topics which
+            it alone names are left out.
     """
 
     hub: Hub
     group: str
     topics: tuple[str, ...]
+    code: int = 0
 
 
 def _moment(
@@ -53,7 +58,18 @@ def _moment(
 
 def where(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where the letters are; the command gets a `Desk`."""
+    return _with_desk(command, _whole)
 
+
+def where_seen(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same for a command that only looks: it goes on without modules that do not import."""
+    return _with_desk(command, _seen)
+
+
+def _with_desk(
+    command: Callable[..., Any],
+    look: Callable[[tuple[str, ...]], AbstractContextManager[Picture]],
+) -> Callable[..., Any]:
     @click.option("--group", help="Whose letters; default: [consumer] group.")
     @click.option(
         "--topic",
@@ -67,7 +83,8 @@ def where(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(
         group: str | None, topics: tuple[str, ...], modules: tuple[str, ...], **others: Any
     ) -> Any:
-        with _desk(group, topics, modules) as desk:
+        with look(modules) as picture:
+            desk = _desk(picture, group, topics)
             return command(desk, **others)
 
     return wrapped
@@ -107,22 +124,33 @@ def which(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _desk(group: str | None, topics: tuple[str, ...], modules: tuple[str, ...]) -> Iterator[Desk]:
-    from vectis.core.cli.application import application
+def _whole(modules: tuple[str, ...]) -> Iterator[Picture]:
+    from vectis.core.cli.application import Picture, application
 
     with application(modules) as hub:
-        group = group or hub.consumer_settings.group
-        if not group:
-            raise ConfigError(
-                "whose letters? Say --group shop, or set [consumer] group or VECTIS_CONSUMER_GROUP"
-            )
-        found = topics or known_topics(hub)
-        if not found:
-            raise ConfigError(
-                "no topic is known: say --topic vectis.orders, or name topics in [topics] or the "
-                "modules of handlers with --module or in [consumer] modules"
-            )
-        yield Desk(hub, group, dead_letter_topics(found))
+        yield Picture(hub)
+
+
+def _seen(modules: tuple[str, ...]) -> AbstractContextManager[Picture]:
+    from vectis.core.cli.application import picture
+
+    return picture(modules, "letters from topics that it alone names are not shown")
+
+
+def _desk(picture: Picture, group: str | None, topics: tuple[str, ...]) -> Desk:
+    hub = picture.hub
+    group = group or hub.consumer_settings.group
+    if not group:
+        raise ConfigError(
+            "whose letters? Say --group shop, or set [consumer] group or VECTIS_CONSUMER_GROUP"
+        )
+    found = topics or known_topics(hub)
+    if not found:
+        raise ConfigError(
+            "no topic is known: say --topic vectis.orders, or name topics in [topics] or the "
+            "modules of handlers with --module or in [consumer] modules"
+        )
+    return Desk(hub, group, dead_letter_topics(found), picture.code)
 
 
 async def scanned(desk: Desk) -> Shelf:

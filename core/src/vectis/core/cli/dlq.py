@@ -13,7 +13,7 @@ import click
 
 from vectis.core.cli import letters as screen
 from vectis.core.cli import replayed
-from vectis.core.cli.desk import Desk, check_ids, loaded, scanned, where, which
+from vectis.core.cli.desk import Desk, check_ids, loaded, scanned, where, where_seen, which
 from vectis.core.cli.reading import reading, started
 from vectis.core.cli.screen import note
 from vectis.core.exceptions import ConfigError, TransportError
@@ -42,15 +42,17 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 @dlq.command("list")
 @which
-@where
+@where_seen
 @click.option(
     "--limit", type=click.IntRange(min=0), default=50, metavar="N", help="Rows; 0 for all of them."
 )
 @_JSON
-def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> None:
+def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> int:
     """Show the letters that wait.
 
     They are behind the group GROUP.dlq. Records that no worker of Vectis wrote are listed as such.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     shelf = asyncio.run(scanned(desk))
     chosen = [record for record in shelf.waiting if choice(record)]
@@ -59,6 +61,7 @@ def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> None:
         screen.show_list_as_json(desk.group, desk.topics, chosen, shelf)
     else:
         screen.show_list(desk.group, desk.topics, chosen, shelf, limit)
+    return desk.code
 
 
 @dlq.command()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
+    from vectis.core.settings import Config
     from vectis.core.without import Loss
 
 __all__ = ["disable", "enable"]
@@ -95,6 +96,12 @@ def disable(name: str, dry_run: bool, force: bool) -> int:
                 f"VECTIS_SAFE_MODE hides {hides} every plugin but the default ones: what goes with "
                 f"{name} is not fully told. Unset it, and ask again"
             )
+        elif variable := _variable(plugin, hub.config):
+            note(
+                f"{plugin} is {plugin.reason}, so it is not loaded, and what goes with it cannot "
+                f"be told. As long as {variable} is set, it decides and not the file; once it is "
+                f"unset, the file keeps {name} disabled"
+            )
         elif plugin.state != "loaded":
             note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
         loss = without(hub, plugin)
@@ -126,6 +133,14 @@ def _decided(edit: ConfigEdit, name: str) -> Plugin:
     config = edit.config()
     settings = attrs.evolve(config.table("plugins", PluginsSettings), require=())
     return next(p for p in decide(discover(), config, settings) if p.name == name)
+
+
+def _variable(plugin: Plugin, config: Config) -> str:
+    """Return the variable that has disabled a plugin; empty when none has."""
+    if plugin.state != "disabled":
+        return ""
+    origins = [config.origin("plugins", key) for key in ("disable", "enable")]
+    return next((o for o in origins if o.startswith("VECTIS_") and o in plugin.reason), "")
 
 
 def _finish(edit: ConfigEdit, name: str, state: str, dry_run: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vectis.core import graph as data
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import Styled, line, show_json
 
@@ -23,18 +23,21 @@ __all__ = ["graph"]
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="Write Mermaid, for a page.")
 @click.option("--svg", "as_svg", is_flag=True, help="Write SVG, for a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Write nodes and edges as JSON.")
-def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: bool) -> None:
+def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: bool) -> int:
     """Show who publishes what, where it travels and who handles it.
 
     A tree: each publisher with its event types, and below each the handlers on the bus in the order
     of their priority, and the topics with the handlers that the worker calls. Publishers are the
     plugins that declare an event type; types that none declares are together at the end.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     if as_mermaid + as_svg + as_json > 1:
         raise click.UsageError("one form at a time: choose one of --mermaid, --svg and --json")
     quiet("vectis.plugins", "vectis.hub")
-    with application(modules) as hub:
-        drawn = data.graph(hub)
+    lacking = "neither its handlers nor its event types are in the picture"
+    with picture(modules, lacking) as seen:
+        drawn = data.graph(seen.hub)
     if as_json:
         show_json(drawn.plain())
     elif as_mermaid:
@@ -47,6 +50,7 @@ def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: boo
         click.echo(svg(drawn))
     else:
         _show(drawn)
+    return seen.code
 
 
 def _show(drawn: Graph) -> None:

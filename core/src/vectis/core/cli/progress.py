@@ -186,7 +186,7 @@ class StatusLine:
 
         status, worker = self._status, self.worker
         if worker is not None and monotonic() - self._told > _STALE:
-            status = worker.status()
+            status = worker.status(blame=False)
         if status is None:
             return Text("starting", "dim")
         line = Text(no_wrap=True, overflow="ellipsis")

@@ -19,7 +19,7 @@ import attrs
 from vectis.core._usual import take_apart
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
-from vectis.core.exceptions import DecodeError, Reject, RetryLater
+from vectis.core.exceptions import DecodeError, HookError, Reject, RetryLater
 from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
@@ -123,7 +123,7 @@ class Handling:
         self._spare_steps: list[Generator[Any, Any, None]] = []
         self.closing = False
 
-    def measure(self, blame: Blame) -> None:
+    def measure(self, blame: Blame, budget: float) -> None:
         """Time the handlers from now on.
 
         What calls them is replaced, so that nothing is asked per delivery while nobody wants to
@@ -131,10 +131,11 @@ class Handling:
 
         Args:
             blame: Takes the times.
+            budget: Seconds that a call may take.
         """
         for callees in self.callees.values():
             for callee in callees:
-                callee.call = blame.timed(callee.subscription, callee.call)
+                callee.call = blame.timed(callee.subscription, callee.call, budget=budget)
 
     def cut_off(self, jobs: Iterable[Job]) -> None:
         """Let no error of these count any more: they are about to be cancelled."""
@@ -320,9 +321,11 @@ class Handling:
     async def _failed(self, job: Job, callee: Callee, error: BaseException) -> float | None:
         attempt, subscription = job.delivery.attempt, callee.subscription
         again = not isinstance(error, Reject) and (self._block or self._retry.again(attempt))
+        guard = _guard(error)
         logger.warning(
-            "handler %s failed at %s, attempt %d%s: %s: %s%s",
+            "handler %s %s at %s, attempt %d%s: %s: %s%s",
             subscription.id,
+            "was not called" if guard else "failed",
             job.delivery.place,
             attempt,
             ", will retry" if again else "",
@@ -339,6 +342,7 @@ class Handling:
             attempt=attempt,
             will_retry=again,
             delivery=job.delivery,
+            guard=guard,
         )
         callee.failed += 1
         job.trouble = trouble = job.trouble or Trouble()
@@ -482,6 +486,16 @@ def _ready_to_step() -> Generator[Any, Any, None]:
     steps = first_steps()
     steps.send(None)
     return steps
+
+
+def _guard(error: BaseException) -> str:
+    """Return the plugin whose hook kept the handler from being called.
+
+    No handler can raise this: the hook is called here alone, and fails on entry alone.
+    """
+    if isinstance(error, HookError) and error.hook == "vectis_around_consume":
+        return error.plugin
+    return ""
 
 
 async def _failing(error: BaseException) -> None:

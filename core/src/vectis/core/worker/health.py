@@ -115,7 +115,7 @@ class Health:
         return found()
 
     def _live(self) -> _Page:
-        dead = self.worker.status().dead if self.worker else ""
+        dead = self.worker.status(blame=False).dead if self.worker else ""
         if dead:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, f"dead: {dead}")
         return _text(HTTPStatus.OK, "live" if self.worker else "live: it is starting")
@@ -123,7 +123,7 @@ class Health:
     def _ready(self) -> _Page:
         if self.worker is None:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready: it is starting")
-        status = self.worker.status()
+        status = self.worker.status(blame=False)
         if status.unready:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {status.unready}")
         reserve = "" if status.partitions else ": in reserve, others hold all partitions"
@@ -137,7 +137,7 @@ class Health:
         from vectis.core.worker.metrics import CONTENT_TYPE
 
         if self.worker is not None and monotonic() - self._metrics.told > _STALE:
-            self._metrics.vectis_worker_status(self.worker.status())
+            self._metrics.vectis_worker_status(self.worker.status(blame=False))
         return HTTPStatus.OK, CONTENT_TYPE, self._metrics.text()
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import FrameType
 
-    from vectis.core.blame import Blame
     from vectis.core.hub import Hub
     from vectis.core.worker.engine import Engine
     from vectis.core.worker.handling import Handling
@@ -97,7 +96,6 @@ class Snapshots:
         self._report = report
         self._vitals = vitals
         self._limit = hub.consumer_settings.stuck_after
-        self.blame: Blame | None = None
 
     def take(self, loop: LoopStatus, blocking: Stuck | None = None) -> WorkerStatus:
         """Return the status of this moment.
@@ -149,8 +147,6 @@ class Snapshots:
             overlapping=report.overlapping,
             handlers=tuple(self._handlers(running)),
             loop=loop,
-            blame=() if self.blame is None else self.blame.handlers(hub),
-            plugins=() if self.blame is None else self.blame.plugins(hub),
             quarantined={
                 plugin.name: one_line(plugin.reason)
                 for plugin in hub.plugins

@@ -152,8 +152,10 @@ class WorkerStatus:
         handlers: Each handler.
         loop: The event loop.
         blame: Each handler that was called, in the worker and on the bus, with how long it takes;
-            who took most time first. Empty unless `Worker.measure` was called.
+            who took most time first. Empty unless `Worker.measure` was called, and in
+            `vectis_worker_status`.
         plugins: Likewise each plugin.
+        untimed: Why some of `blame` have no times, and what to do; empty when all have.
         quarantined: Broken plugins and why, by name.
         published: What became of messages: `acknowledged`, `failed`, `disabled`.
         hook_errors: How often hooks failed without stopping anything, by `plugin hook`.
@@ -190,6 +192,7 @@ class WorkerStatus:
     loop: LoopStatus = LoopStatus()
     blame: tuple[HandlerBlame, ...] = ()
     plugins: tuple[PluginBlame, ...] = ()
+    untimed: str = ""
     quarantined: dict[str, str] = attrs.Factory(dict)
     published: dict[str, int] = attrs.Factory(dict)
     hook_errors: dict[str, int] = attrs.Factory(dict)

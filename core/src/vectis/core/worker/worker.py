@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
+
+import attrs
 
 from vectis.core.exceptions import ConfigError, TransportError
 from vectis.core.redact import one_line
@@ -111,7 +114,11 @@ class Worker:
             self._vitals,
         )
         self._watchdog = Watchdog(self._snapshots, self._vitals, self._settings.stuck_after)
-        self._telling = Telling(hub, self.status, self._consumer, self._vitals)
+        # Not who is to blame: that takes longer than all the rest, and this is on the event loop.
+        self._telling = Telling(
+            hub, partial(self.status, blame=False), self._consumer, self._vitals
+        )
+        self._blame: Blame | None = None
         self._stopping = asyncio.Event()
         self._failed_fetches = 0
         self._random = Random()
@@ -131,15 +138,26 @@ class Worker:
         """
         return self._engine.busy
 
-    def status(self) -> WorkerStatus:
+    def status(self, *, blame: bool = True) -> WorkerStatus:
         """Return what the worker is doing now.
 
         To be called from any thread and at any time, also while a handler blocks the event loop.
         The lag is that of the last time it could be asked; it is asked every second while somebody
         wants to know.
+
+        Args:
+            blame: Whether to tell who is to blame as well, which takes about 0.1 ms a handler.
         """
         self._vitals.looked = monotonic()
-        return self._watchdog.status()
+        status = self._watchdog.status()
+        if not blame or self._blame is None:
+            return status
+        return attrs.evolve(
+            status,
+            blame=self._blame.handlers(self._hub),
+            plugins=self._blame.plugins(self._hub),
+            untimed=self._blame.untimed(),
+        )
 
     def measure(self, blame: Blame) -> None:
         """Time the handlers, and tell in the status who is slow, who fails and who vetoes.
@@ -150,8 +168,8 @@ class Worker:
         Args:
             blame: An observer of this worker's hub, so that it sees the emits as well.
         """
-        self._handling.measure(blame)
-        self._snapshots.blame = blame
+        self._handling.measure(blame, self._settings.stuck_after)
+        self._blame = blame
 
     def stop(self) -> None:
         """Ask the worker to end: what runs is finished, the rest comes again later.
