@@ -29,6 +29,11 @@ __all__ = ["Ended", "Intake"]
 logger = logging.getLogger("vectis.redpanda")
 
 
+# aiokafka asks a broker for more when it has nothing left. So it is emptied faster than deliveries
+# are taken, and more is on its way meanwhile; much more at once falls out of the caches.
+_TIMES = 4
+
+
 class Ended(TransportError):
     """aiokafka's consumer has ended by itself: only another one will read on."""
 
@@ -52,7 +57,7 @@ class Intake:
         self._group = group
         self._held: dict[TopicPartition, KafkaPartition] = {}
         self._paused: set[TopicPartition] = set()
-        self._ahead: dict[TopicPartition, list[Delivery]] = {}  # came while a fetch waited
+        self._ahead: dict[TopicPartition, list[Delivery]] = {}  # not taken yet, nobody's turn first
         self._wanted: frozenset[TopicPartition] | None = None  # not paused; None: to be made
         self._waiting: asyncio.Task[dict[KafkaPartition, list[Any]]] | None
         self._waiting = None
@@ -137,9 +142,9 @@ class Intake:
             wanted = self._wanted = self.held - self._paused
         if not wanted:
             return []
+        if sum(map(len, self._ahead.values())) < most:
+            await self._receive(wanted, _TIMES * most)
         found = self._from_ahead(most)
-        if len(found) < most:
-            found += await self._fresh(wanted, most - len(found))
         if found:
             self._heard = monotonic()
         elif has_ended(self.consumer):
@@ -197,6 +202,9 @@ class Intake:
         except Exception as error:
             await self._recover(error)
             return
+        self._keep(records)
+
+    def _keep(self, records: Mapping[KafkaPartition, Sequence[Any]]) -> None:
         for partition, some in records.items():
             where = TopicPartition(*partition)
             if where in self._held:
@@ -213,17 +221,12 @@ class Intake:
                 break
         return found
 
-    async def _fresh(self, wanted: frozenset[TopicPartition], most: int) -> list[Delivery]:
+    async def _receive(self, wanted: frozenset[TopicPartition], most: int) -> None:
         give_deliveries(self.consumer)
         try:
-            records = await taken(self.consumer, wanted, 0, most)
+            self._keep(await taken(self.consumer, wanted, 0, most))
         except Exception as error:
             await self._recover(error)
-            return []
-        found: list[Delivery] = []
-        for partition, some in records.items():
-            found += _deliveries(partition, some)
-        return found
 
     # ------------------------------------------------------------ what goes wrong
 

@@ -41,18 +41,10 @@ def _server(text: str) -> tuple[str, int]:
         host, port = text, str(DEFAULT_PORT)
     bare = host.removeprefix("[").removesuffix("]")
     is_address = host.startswith("[") and host.endswith("]")
-    if (
-        not bare
-        or not {"/", "@"}.isdisjoint(bare)
-        or (":" in bare and not is_address)
-        or not _is_port(port)
-    ):
-        # As in an address of something else, a password may stand before the @.
-        shown = text if "@" not in text else f"...{text[text.rindex('@') :]}"
+    if not bare or "/" in bare or (":" in bare and not is_address) or not _is_port(port):
         raise TransportError(
-            f"[redpanda] bootstrap_servers: {shown!r} is no server. Write host:port, several "
-            "separated by commas, and an IPv6 address in brackets; users and passwords have keys "
-            "of their own"
+            f"[redpanda] bootstrap_servers: {text!r} is no server. Write host:port, several "
+            "separated by commas, and an IPv6 address in brackets"
         )
     return bare, int(port)
 
