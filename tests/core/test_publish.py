@@ -548,7 +548,7 @@ def test_publish_many_stops_after_a_chunk_of_which_nothing_arrived() -> None:
     async def send_many(messages: Sequence[Message]) -> list[Any]:
         nonlocal calls
         calls += 1
-        if calls >= 2:
+        if calls == 2:
             await asyncio.Event().wait()
         return [Receipt("t", 0, n) for n in range(len(messages))]
 
@@ -556,36 +556,8 @@ def test_publish_many_stops_after_a_chunk_of_which_nothing_arrived() -> None:
     with pytest.raises(PublishError, match=r"2,500 of 3,500 .* publish_timeout") as failed:
         asyncio.run(hub.publish_many("t", iter(numbers(3500))))
     fates = [getattr(result, "fate", "receipt") for result in failed.value.results]
-    # The third was handed over while the second was under way.
-    assert fates == ["receipt"] * 1000 + ["unknown"] * 2000 + ["not_sent"] * 500
-    assert calls == 3
-
-
-def test_publish_many_that_is_cancelled_cancels_all_that_is_under_way() -> None:
-    begun, ended = 0, 0
-    both = asyncio.Event()
-
-    async def send_many(messages: Sequence[Message]) -> list[Any]:
-        nonlocal begun, ended
-        begun += 1
-        if begun == 2:
-            both.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended += 1
-        return []
-
-    async def main() -> None:
-        hub = hub_with(transport=Transport(send_many=send_many))
-        task = asyncio.create_task(hub.publish_many("t", iter(numbers(3500))))
-        await both.wait()
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-        assert ended == 2
-
-    asyncio.run(main())
+    assert fates == ["receipt"] * 1000 + ["unknown"] * 1000 + ["not_sent"] * 1500
+    assert calls == 2
 
 
 def test_publish_many_says_what_was_sent_before_one_that_cannot_be_encoded() -> None:

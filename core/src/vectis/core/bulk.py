@@ -1,13 +1,12 @@
 """Publishing many events to one topic: in chunks, so that memory and the event loop stay free.
 
-A chunk is encoded in one go and handed over in one call. While the transport is busy with it, the
-next one is encoded and handed over too, and the one after that when the first is answered.
+A chunk is encoded in one go and handed over in one call. The next one is taken from the iterable
+when the transport has answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["publish_many"]
 
 _CHUNK = 1_000  # some milliseconds of encoding, and enough to share the cost of a transaction
-_AT_ONCE = 2  # chunks under way: one would leave the transport idle while the next is encoded
 
 _NAMES = ("event_type", "payload", "key", "event_id", "source", "user_id")
 _ALLOWED = frozenset(_NAMES)
@@ -35,53 +33,30 @@ async def publish_many(
     """Publish events in the order given; see `Hub.publish_many`."""
     rest = iter(events)
     results: list[Receipt | BaseException] = []
-    under_way: deque[asyncio.Task[list[Any]]] = deque()
     offered = publication.offers(topic)
-    try:
-        while chunk := list(islice(rest, _CHUNK)):
-            written: list[Outgoing] = []
-            time = publication.now()
-            try:
-                written.extend(
-                    publication.new_message(topic, time=time, **given) for given in chunk
-                )
-            except Exception as raised:
-                # Looked at only now: the call itself refuses the names that are wrong.
-                error = _flaw(chunk[len(written)]) or raised
-                if not results and not under_way:  # nothing was sent
-                    if error is raised:
-                        raise
-                    raise error from None
-                results += await _all_of(under_way)
-                results += _unsent(topic, error, before=len(written), rest=rest, chunk=len(chunk))
-                break
-            if not offered:
-                continue  # encoded all the same: what production would refuse is refused here too
-            under_way.append(asyncio.create_task(publication.send_all(topic, written)))
-            await asyncio.sleep(0)  # the transport has it before the next one, and others a turn
-            if len(under_way) < _AT_ONCE:
-                continue
-            answers = await under_way.popleft()
-            results += answers
-            if all(isinstance(answer, BaseException) for answer in answers):
-                results += await _all_of(under_way)
-                results += _unsent(topic, answers[-1], before=None, rest=rest)
-                break
-        results += await _all_of(under_way)
-    finally:
-        for task in under_way:  # this one was cancelled, or something raised
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+    while chunk := list(islice(rest, _CHUNK)):
+        written: list[Outgoing] = []
+        time = publication.now()
+        try:
+            written.extend(publication.new_message(topic, time=time, **given) for given in chunk)
+        except Exception as raised:
+            # Looked at only now: the call itself refuses the names that are wrong.
+            error = _flaw(chunk[len(written)]) or raised
+            if not results:  # nothing was sent
+                if error is raised:
+                    raise
+                raise error from None
+            results += _unsent(topic, error, before=len(written), rest=rest, chunk=len(chunk))
+            break
+        if not offered:
+            continue  # encoded all the same: what production would refuse is refused here too
+        answers = await publication.send_all(topic, written)
+        results += answers
+        if all(isinstance(answer, BaseException) for answer in answers):
+            results += _unsent(topic, answers[-1], before=None, rest=rest)
+            break
+        await asyncio.sleep(0)
     return _all_or_raise(results, topic) if offered else None
-
-
-async def _all_of(under_way: deque[asyncio.Task[list[Any]]]) -> list[Any]:
-    """Return the answers to what is under way, when all of it is answered."""
-    answers: list[Any] = []
-    while under_way:
-        answers += await under_way[0]
-        under_way.popleft()
-    return answers
 
 
 def _flaw(given: object) -> TypeError | None:

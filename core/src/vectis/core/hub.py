@@ -362,8 +362,8 @@ class Hub:
     ) -> list[Receipt] | None:
         """Publish many events to one topic, in the order given, a thousand at a time.
 
-        One thousand is handed over while the one before is under way. When one event cannot be
-        written, or none of a thousand is acknowledged, those that were not handed over are not sent.
+        When none of a thousand is acknowledged, or one cannot be written, those after it are not
+        sent.
 
         Args:
             topic: The topic's name.
