@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from vectis.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Coroutine
+
+T = TypeVar("T")
 
 SOON = 0.02
 NEVER_HERE = 60.0
@@ -24,8 +26,13 @@ async def at_once() -> str:
     return "here"
 
 
+async def within(deadline: Deadline, answer: Awaitable[T]) -> T:
+    with deadline.begun():
+        return await answer
+
+
 def test_an_answer_in_time_is_returned() -> None:
-    assert asyncio.run(Deadline(NEVER_HERE).within(at_once())) == "here"
+    assert asyncio.run(within(Deadline(NEVER_HERE), at_once())) == "here"
 
 
 def test_an_error_of_the_answer_is_the_callers() -> None:
@@ -33,7 +40,7 @@ def test_an_error_of_the_answer_is_the_callers() -> None:
         raise OSError("reset")
 
     with pytest.raises(OSError, match="reset"):
-        asyncio.run(Deadline(NEVER_HERE).within(broken()))
+        asyncio.run(within(Deadline(NEVER_HERE), broken()))
 
 
 def test_a_late_answer_is_cancelled_and_the_task_goes_on() -> None:
@@ -47,7 +54,7 @@ def test_a_late_answer_is_cancelled_and_the_task_goes_on() -> None:
 
     async def main() -> int:
         with pytest.raises(TimeoutError):
-            await Deadline(SOON).within(send())
+            await within(Deadline(SOON), send())
         await asyncio.sleep(0)
         task = asyncio.current_task()
         assert task is not None
@@ -61,7 +68,7 @@ def test_a_late_future_is_cancelled_too() -> None:
     async def main() -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with pytest.raises(TimeoutError):
-            await Deadline(SOON).within(future)
+            await within(Deadline(SOON), future)
         return future.cancelled()
 
     assert asyncio.run(main())
@@ -76,10 +83,10 @@ def test_only_the_one_of_many_that_is_late_is_cancelled() -> None:
             await go.wait()
             return "here"
 
-        first = asyncio.create_task(deadline.within(late()))
+        first = asyncio.create_task(within(deadline, late()))
         await asyncio.wait([first])
         # These began after the first one was due: the next sweep is theirs.
-        others = [asyncio.create_task(deadline.within(other())) for _ in range(50)]
+        others = [asyncio.create_task(within(deadline, other())) for _ in range(50)]
         await asyncio.sleep(0)
         go.set()
         return await asyncio.gather(first, *others, return_exceptions=True)
@@ -96,7 +103,7 @@ def test_those_that_began_later_are_late_later() -> None:
 
         async def wait(name: str) -> None:
             with pytest.raises(TimeoutError):
-                await deadline.within(late())
+                await within(deadline, late())
             ended.append(name)
 
         first = asyncio.create_task(wait("first"))
@@ -112,7 +119,7 @@ def test_those_that_began_later_are_late_later() -> None:
 
 def test_an_outside_cancellation_is_not_taken_for_the_deadlines() -> None:
     async def main() -> bool:
-        task = asyncio.create_task(Deadline(NEVER_HERE).within(late()))
+        task = asyncio.create_task(within(Deadline(NEVER_HERE), late()))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -143,7 +150,7 @@ def test_an_outside_cancellation_at_the_same_moment_wins(outside_first: bool) ->
                         break
                 raise
 
-        task = asyncio.create_task(deadline.within(stubborn()))
+        task = asyncio.create_task(within(deadline, stubborn()))
         await asyncio.sleep(0)
         if outside_first:
             loop.call_soon(task.cancel)
@@ -162,7 +169,7 @@ def test_one_that_swallows_its_cancellation_and_answers_has_answered() -> None:
         return ""
 
     async def main() -> tuple[str, int]:
-        answer = await Deadline(SOON).within(slow_but_sure())
+        answer = await within(Deadline(SOON), slow_but_sure())
         task = asyncio.current_task()
         assert task is not None
         return answer, task.cancelling()
@@ -184,7 +191,7 @@ def test_one_that_swallows_its_cancellation_and_waits_on_is_cancelled_again() ->
 
     async def main() -> int:
         with pytest.raises(TimeoutError):
-            await Deadline(SOON).within(stubborn())
+            await within(Deadline(SOON), stubborn())
         task = asyncio.current_task()
         assert task is not None
         return task.cancelling()
@@ -198,7 +205,7 @@ def test_one_inside_another_is_the_outer_ones_too() -> None:
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            await deadline.within(deadline.within(late()))
+            await within(deadline, within(deadline, late()))
 
     asyncio.run(main())
 
@@ -215,10 +222,10 @@ def test_two_loops_in_a_row_and_one_that_was_closed_while_somebody_waited() -> N
 
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            asyncio.run(deadline.within(late()))
-    dropped = run_and_drop(deadline.within(late()))
+            asyncio.run(within(deadline, late()))
+    dropped = run_and_drop(within(deadline, late()))
     with pytest.raises(TimeoutError):
-        asyncio.run(deadline.within(late()))
+        asyncio.run(within(deadline, late()))
     assert not dropped.done()
     dropped.get_coro().close()
     dropped._log_destroy_pending = False  # type: ignore[attr-defined]  # it cannot end any more
@@ -237,12 +244,12 @@ def test_a_timer_is_armed_only_while_somebody_waits() -> None:
         loop.call_at = counting  # type: ignore[assignment]  # to see what is armed
         deadline = Deadline(SOON)
         for _ in range(100):
-            await deadline.within(at_once())
+            await within(deadline, at_once())
         first = len(armed)
         del loop.call_at
         await asyncio.sleep(3 * SOON)
         loop.call_at = counting  # type: ignore[assignment]  # again
-        await deadline.within(at_once())
+        await within(deadline, at_once())
         return [first, len(armed)]
 
     assert asyncio.run(main()) == [1, 2]
@@ -251,7 +258,7 @@ def test_a_timer_is_armed_only_while_somebody_waits() -> None:
 def test_without_a_task_it_says_so() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        coroutine = Deadline(SOON).within(loop.create_future())
+        coroutine = within(Deadline(SOON), loop.create_future())
         raised: asyncio.Future[BaseException] = loop.create_future()
 
         def call() -> None:

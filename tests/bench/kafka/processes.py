@@ -57,6 +57,7 @@ def worker_process(
     seen: Seen,
     *,
     member: str | None = None,
+    health_port: int | None = None,
     handler: str = "count",
     pause: float = 0.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -68,6 +69,7 @@ def worker_process(
         group: The consumer group.
         seen: What its handlers note.
         member: A name that it keeps when it starts anew, so that its partitions stay its own.
+        health_port: Where it tells its status; None: nowhere.
         handler: Which of `handlers`.
         pause: Seconds that the handler waits.
     """
@@ -81,6 +83,8 @@ def worker_process(
     }
     if member is not None:
         settings["VECTIS_REDPANDA_GROUP_INSTANCE_ID"] = member
+    if health_port is not None:
+        settings["VECTIS_CONSUMER_HEALTH_PORT"] = str(health_port)
     outside = {name: text for name, text in os.environ.items() if not name.startswith("VECTIS_")}
     log = seen.file.with_suffix(".log")
     with log.open("ab") as output:

@@ -8,35 +8,50 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 __all__ = ["Deadline"]
-
-T = TypeVar("T")
 
 
 class _Wait:
     """A task that waits: what others asked of it before, until when, and what was asked here."""
 
     # By hand, since one is made for every message.
-    __slots__ = ("cancelling", "cancels", "due", "task")
+    __slots__ = ("_cancelling", "_cancels", "_task", "_waits", "due")
 
-    def __init__(self, task: asyncio.Task[Any], due: float) -> None:
-        self.task = task
-        self.cancelling = task.cancelling()
+    def __init__(self, task: asyncio.Task[Any], due: float, waits: dict[_Wait, None]) -> None:
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._cancels = 0
+        self._waits = waits
         self.due = due
-        self.cancels = 0
+
+    def __enter__(self) -> None:
+        self._waits[self] = None
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del self._waits[self]
+        if self._cancels:
+            self._ended_late(error)
 
     def cancel(self) -> None:
-        self.cancels += 1
-        self.task.cancel()
+        self._cancels += 1
+        self._task.cancel()
 
-    def is_ours(self) -> bool:
-        """Tell whether the task is cancelled because it was late, and for nothing else."""
-        return self.cancels > 0 and self.task.cancelling() - self.cancels <= self.cancelling
+    def _ended_late(self, error: BaseException | None) -> None:
+        task = self._task
+        # Cancelled because it was late, and for nothing else.
+        ours = task.cancelling() - self._cancels <= self._cancelling
+        for _ in range(self._cancels):
+            task.uncancel()
+        if ours and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
 
 
 class Deadline:
@@ -48,7 +63,10 @@ class Deadline:
     Example:
         >>> import asyncio
         >>> from vectis.core.deadline import Deadline
-        >>> asyncio.run(Deadline(0.01).within(asyncio.sleep(60)))
+        >>> async def main():
+        ...     with Deadline(0.01).begun():
+        ...         await asyncio.sleep(60)
+        >>> asyncio.run(main())
         Traceback (most recent call last):
         ...
         TimeoutError
@@ -58,14 +76,12 @@ class Deadline:
         self._seconds = seconds
         self._waits: dict[asyncio.AbstractEventLoop, dict[_Wait, None]] = {}
 
-    async def within(self, answer: Awaitable[T]) -> T:
-        """Return the answer, or cancel it when it is late.
+    # A context manager and no coroutine around the awaitable, which would cost as much again.
+    def begun(self) -> AbstractContextManager[None]:
+        """Cancel what is awaited inside the `with` block when it is late.
 
-        One that catches its cancellation and goes on is cancelled again after as many seconds more.
+        What catches its cancellation and goes on is cancelled again after as many seconds more.
         When the task is cancelled by somebody else as well, that is what it learns.
-
-        Args:
-            answer: What is waited for, in the calling task.
 
         Raises:
             TimeoutError: It did not come in time.
@@ -78,19 +94,7 @@ class Deadline:
         waits = self._waits.get(loop)
         if waits is None:
             waits = self._watch(loop)
-        wait = _Wait(task, loop.time() + self._seconds)
-        waits[wait] = None
-        try:
-            return await answer
-        except asyncio.CancelledError as error:
-            if wait.is_ours():
-                raise TimeoutError from error
-            raise
-        finally:
-            del waits[wait]
-            if wait.cancels:
-                for _ in range(wait.cancels):
-                    task.uncancel()
+        return _Wait(task, loop.time() + self._seconds, waits)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> dict[_Wait, None]:
         for other in list(self._waits):

@@ -19,22 +19,23 @@ _turns_held: ContextVar[tuple[object, ...]] = ContextVar("vectis_turns_held", de
 
 
 class Turns:
-    """The turns that are taken or waited for, per event loop, topic and key; false when none is."""
+    """The order of calls, per event loop, topic and key.
+
+    Attributes:
+        taken: The turns that somebody has or waits for.
+    """
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[asyncio.AbstractEventLoop, str, object], _Turn] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._turns)
+        self.taken: dict[tuple[asyncio.AbstractEventLoop, str, object], _Turn] = {}
 
     def of(self, topic: str, key: object) -> _Turn:
         """Return the turn to take, with `async with`; without a key nobody waits."""
         if key is None:
             return _Turn()
         place = (asyncio.get_running_loop(), topic, key)
-        turn = self._turns.get(place)
+        turn = self.taken.get(place)
         if turn is None:
-            turn = self._turns[place] = _Turn(lambda: self._turns.pop(place, None))
+            turn = self.taken[place] = _Turn(lambda: self.taken.pop(place, None))
         elif turn.is_mine():
             return _Turn()  # a hook publishes to the key whose turn it has: it would wait for ever
         return turn

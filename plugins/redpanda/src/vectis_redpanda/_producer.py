@@ -3,7 +3,7 @@
 aiokafka is given whole batches, one for each partition at a time. So what waits is still ours: it
 keeps its order whatever happens to a producer, it can be given up when it is late (aiokafka keeps
 an idempotent batch for ever, #1101), and it is known whether a message ever left. What waits is in
-`_backlog`, and given up there.
+`_backlog`, and given up there; what is refused is seen to in `_refusals`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors
 
-from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._backlog import Backlog
-from vectis_redpanda._faults import DISPLACED, TOO_LARGE, missing_topic, unpublished
+from vectis_redpanda._faults import missing_topic
 from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused, stop_producer
 from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
-from vectis_redpanda._topics import largest_message
+from vectis_redpanda._refusals import refuse, refuse_before_sending, tell_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Message, Receipt
     from vectis_redpanda._link import Link
-    from vectis_redpanda._queues import Waiting
 
 __all__ = ["Producer"]
 
@@ -186,15 +184,9 @@ class Producer:
         """Send one batch of what waits for a partition, if the topic has that partition."""
         batch = session.producer.create_batch()
         taken = queue.fill(batch)
-        # What exceeds the size of a batch has one of its own. A dead letter is larger than what it
-        # holds, and must not be lost: only the broker refuses one.
-        if (
-            len(taken) == 1
-            and batch.size() > self._largest
-            and not queue.topic.endswith(DEAD_LETTERS)
-        ):
-            taken[0].answer.set_exception(_too_large(queue.topic, batch.size(), self._largest))
-            taken = []
+        refusal = refuse_before_sending(queue.topic, taken, batch, self._largest)
+        if refusal is not None:
+            taken.pop().answer.set_exception(refusal)
         if not taken:
             if queue.waiting:
                 self._ready[queue] = None
@@ -228,7 +220,10 @@ class Producer:
             flight.landed(offset)
         else:
             session.worn = True  # what was refused leaves a gap in the sequence of its partition
-            self._refused(flight, error)
+            alone = refuse(queue, flight.taken, error)
+            if alone is not None:
+                until = alone.since + self._patience
+                self._have_done(tell_too_large(self._link, alone, error, until))
         if session.worn and not session.flights:
             self._end(session, stop_producer)
         if queue.waiting:
@@ -237,43 +232,12 @@ class Producer:
         elif not self._backlog.empty.is_set():
             self._backlog.tell_if_empty()
 
-    def _refused(self, flight: Flight, error: BaseException) -> None:
-        """See to the messages of a batch that was not written."""
-        queue, taken = flight.queue, flight.taken
-        if isinstance(error, DISPLACED):
-            queue.put_back(taken)
-        elif isinstance(error, TOO_LARGE) and len(taken) > 1:
-            # Each of them may be small enough: smaller batches from now on.
-            size = sum(one.message.size for one in taken)
-            queue.limit = max(1, min(queue.limit or size, size) // 2)
-            queue.put_back(taken)
-        elif isinstance(error, TOO_LARGE):
-            self._have_done(self._tell_too_large(taken[0], error))
-        else:
-            for message, answer, _ in taken:
-                if not answer.done():
-                    failure = unpublished(error, queue.topic, message.size)
-                    answer.set_exception(failure)
-
     def _end(self, session: Session, closed: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
         async def end() -> None:
             await closed(session.producer)
             self._sessions.discard(session)
 
         self._have_done(end())
-
-    async def _tell_too_large(self, one: Waiting, error: BaseException) -> None:
-        """Tell somebody that their message is too large, and for what."""
-        message, answer, since = one
-        largest = None
-        try:
-            async with asyncio.timeout_at(since + self._patience):
-                largest = await largest_message(self._link, message.topic)
-        except (TimeoutError, TransportError):
-            pass  # this user may not ask, for instance
-        finally:
-            if not answer.done():
-                answer.set_exception(unpublished(error, message.topic, message.size, largest))
 
     def _have_done(self, job: Coroutine[Any, Any, None]) -> None:
         """Have something done beside the sending; it ends with this producer at the latest."""
@@ -343,12 +307,3 @@ class Producer:
         if self._session is not None:
             return f"{self._link.named} has not acknowledged what was sent before it"
         return f"no connection to {self._link.named} was made"
-
-
-def _too_large(topic: str, size: int, largest: int) -> PublishError:
-    return PublishError(
-        f"{topic}: the message takes {size:,} bytes, and [redpanda] max_request_size "
-        f"allows {largest:,}; nothing was sent. Send a reference to the data instead, or raise it "
-        "here and max.message.bytes of the topic",
-        fate="rejected",
-    )
