@@ -360,9 +360,9 @@ class Hub:
     async def publish_many(
         self, topic: str, events: Iterable[Mapping[str, Any]]
     ) -> list[Receipt] | None:
-        """Publish many events to one topic, in the order given, 500 at a time.
+        """Publish many events to one topic, in the order given, a thousand at a time.
 
-        When none of 500 is acknowledged, or one cannot be written, those after it are not
+        When none of a thousand is acknowledged, or one cannot be written, those after it are not
         sent.
 
         Args:
