@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
 from vectis.core.worker.clock import RealClock
-from vectis.core.worker.handling import NEVER
+from vectis.core.worker.judge import NEVER
 from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
 
@@ -253,7 +253,7 @@ class Engine:
         """As `revoke`, for everything, and the runners end."""
         self.halt()
         cut_off = await self._drain(set(self.partitions.values()), timeout)
-        self._handling.closing = True
+        self._handling.judge.closing = True
         await self._runners.close()
         return cut_off
 
@@ -288,7 +288,7 @@ class Engine:
         for partition in leaving:
             partition.dropped = True
         if cut_off:
-            self._handling.cut_off(cut_off)
+            self._handling.judge.cut_off(cut_off)
             self._runners.cancel(theirs)
         return [self._handling.named(job) for job in sorted(cut_off, key=_by_place)]
 

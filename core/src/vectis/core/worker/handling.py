@@ -1,4 +1,4 @@
-"""What a job needs done: decode it, call its handlers, or set it aside.
+"""What a job needs done: decode it and call its handlers; `judge` sees to those that fail.
 
 Every handler has attempts of its own, so that one which fails does not make the others run again.
 Nothing waits in here for a next attempt: whoever runs jobs is told how long to wait.
@@ -7,10 +7,7 @@ Nothing waits in here for a next attempt: whoever runs jobs is told how long to 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextvars import copy_context
-from math import inf
-from random import Random
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,19 +16,17 @@ import attrs
 from vectis.core._usual import take_apart
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
-from vectis.core.exceptions import DecodeError, HookError, Reject, RetryLater
-from vectis.core.outcome import DeliveryOutcome, HandlerFailure, current
-from vectis.core.redact import one_line
-from vectis.core.worker import letters
+from vectis.core.exceptions import DecodeError
+from vectis.core.outcome import DeliveryOutcome, current
 from vectis.core.worker.calling import Callee, callees_of
 from vectis.core.worker.clock import RealClock
-from vectis.core.worker.errors import failures_of, fields_of, stack_of, text_of
+from vectis.core.worker.errors import failures_of
 from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
-from vectis.core.worker.retry import Retry
+from vectis.core.worker.judge import NEVER, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
     from concurrent.futures import Executor
     from contextvars import Context
 
@@ -45,18 +40,9 @@ if TYPE_CHECKING:
     from vectis.core.worker.job import Job
     from vectis.core.worker.report import Report
 
-__all__ = ["NEVER", "Handling"]
-
-logger = logging.getLogger("vectis.worker")
-
-NEVER = inf
-"""Seconds to wait for a job that is not run again here: it was cut off, or a batch has it."""
+__all__ = ["Handling"]
 
 Status = Literal["handled", "skipped", "dead_lettered"]
-
-_QUIET = 60.0  # seconds after which too many dead letters are reported again
-
-_KEPT = 100  # failures kept for the outcome of one delivery; `block` may make any number
 
 
 class Handling:
@@ -78,7 +64,7 @@ class Handling:
     Attributes:
         callees: The handlers per event type, with what has come of them.
         batches: Where jobs wait whose next handler takes several; set by whoever runs them.
-        closing: Whether a cancellation means the end, and not that a handler cancelled itself.
+        judge: Decides what becomes of those that fail.
     """
 
     batches: Batches
@@ -97,22 +83,16 @@ class Handling:
     ) -> None:
         settings = settings or hub.consumer_settings
         self._hub = hub
-        self._letter_of = letter
-        self._clock = clock or RealClock()
         self.callees: dict[str, tuple[Callee, ...]] = {
             event_type: callees_of(subscriptions, threads, hub.catalogue)
             for event_type, subscriptions in handlers.items()
         }
-        self._group = group
         self._report = report
+        self.judge = Judge(hub, group, report, settings, letter, clock or RealClock())
         self._max_bytes = hub.hub_settings.max_message_bytes
-        self._retry = Retry(settings.max_attempts, settings.retry_initial, settings.retry_max)
-        self._block = settings.on_exhausted == "block"
-        self._random = Random()
         # Asked once and not per delivery: a hub's plugins do not change.
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
-        self._cut_off: set[Job] = set()
         # Those of types whose handlers all take one delivery at a time.
         self._singly = {
             event_type: callees
@@ -121,7 +101,6 @@ class Handling:
         }
         self._steps = _ready_to_step()
         self._spare_steps: list[Generator[Any, Any, None]] = []
-        self.closing = False
 
     def measure(self, blame: Blame, budget: float) -> None:
         """Time the handlers from now on.
@@ -136,10 +115,6 @@ class Handling:
         for callees in self.callees.values():
             for callee in callees:
                 callee.call = blame.timed(callee.subscription, callee.call, budget=budget)
-
-    def cut_off(self, jobs: Iterable[Job]) -> None:
-        """Let no error of these count any more: they are about to be cancelled."""
-        self._cut_off.update(jobs)
 
     def callee(self, job: Job) -> Callee | None:
         """Return the handler that is next for a job, or runs; None when there is none."""
@@ -233,7 +208,7 @@ class Handling:
             try:
                 job.received = decode(job.delivery, max_bytes=self._max_bytes)
             except DecodeError as error:
-                job.trouble = Trouble(self._letter(job, None, str(error)))
+                self.judge.unreadable(job, str(error))
         callees = () if job.received is None else self.callees.get(job.received.type, ())
         running = job.partition.running
         running[job] = 0.0
@@ -241,7 +216,7 @@ class Handling:
             wait: float | None = None
             trouble = job.trouble
             if trouble is not None and trouble.letter is not None:
-                wait = await self._set_aside(job, trouble, trouble.letter)
+                wait = await self.judge.set_aside(job, trouble.letter, callees)
             elif job.handler < len(callees):
                 callee = callees[job.handler]
                 if callee.batch:
@@ -256,7 +231,7 @@ class Handling:
                 except GeneratorExit:
                     raise  # the loop is gone
                 except BaseException as error:  # a handler's SystemExit must not end the worker
-                    wait = await self._judge(job, callee, error)
+                    wait = await self.judge.after(job, callee, error)
                 else:
                     self._passed(job, callee)
                 finally:
@@ -302,62 +277,6 @@ class Handling:
         if job.delivery.attempt > 1:
             job.delivery = attrs.evolve(job.delivery, attempt=1)
 
-    async def _judge(self, job: Job, callee: Callee, error: BaseException) -> float | None:
-        """Return what becomes of a job whose handler raised."""
-        if self._was_cut_off(job):
-            return NEVER
-        if isinstance(error, RetryLater):
-            return error.seconds
-        if isinstance(error, asyncio.CancelledError) and self.closing:
-            raise error  # not the handler's: the runners end
-        return await self._failed(job, callee, error)
-
-    def _was_cut_off(self, job: Job) -> bool:
-        if job not in self._cut_off:
-            return False
-        self._cut_off.discard(job)
-        return True
-
-    async def _failed(self, job: Job, callee: Callee, error: BaseException) -> float | None:
-        attempt, subscription = job.delivery.attempt, callee.subscription
-        again = not isinstance(error, Reject) and (self._block or self._retry.again(attempt))
-        guard = _guard(error)
-        logger.warning(
-            "handler %s %s at %s, attempt %d%s: %s: %s%s",
-            subscription.id,
-            "was not called" if guard else "failed",
-            job.delivery.place,
-            attempt,
-            ", will retry" if again else "",
-            type(error).__name__,
-            one_line(text_of(error)),
-            stack_of(error) if attempt == 1 else "",
-            extra=fields_of(job.delivery, subscription.id),
-        )
-        assert job.event is not None
-        failure = HandlerFailure(
-            event=job.event,
-            subscription=subscription,
-            error=error,
-            attempt=attempt,
-            will_retry=again,
-            delivery=job.delivery,
-            guard=guard,
-        )
-        callee.failed += 1
-        job.trouble = trouble = job.trouble or Trouble()
-        trouble.failures = (*trouble.failures, failure)[-_KEPT:]
-        await self._hub.handler_failed(failure)
-        if not again:
-            reason = f"{type(error).__name__}: {text_of(error)}"
-            trouble.letter = self._letter(job, subscription, reason)
-            return None
-        callee.retried += 1
-        self._report.retried += 1
-        # Another one, since hooks may have kept the one of the attempt that has failed.
-        job.delivery = attrs.evolve(job.delivery, attempt=attempt + 1)
-        return self._retry.wait(attempt, self._random)
-
     # ------------------------------------------------------------ batches
 
     async def run_batch(self, batch: Batch) -> list[tuple[Job, float | None]]:
@@ -374,10 +293,10 @@ class Handling:
         except GeneratorExit:
             raise  # the loop is gone
         except BaseException as error:
-            if cut_off := [job for job in jobs if self._was_cut_off(job)]:
+            if cut_off := [job for job in jobs if self.judge.was_cut_off(job)]:
                 # Those of other partitions went down with them, and go on at once.
                 return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
-            if isinstance(error, asyncio.CancelledError) and self.closing:
+            if isinstance(error, asyncio.CancelledError) and self.judge.closing:
                 raise
             failed = failures_of(error, len(jobs))
         finally:
@@ -389,7 +308,7 @@ class Handling:
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
         """Return what becomes of one job of a batch."""
         if error is not None:
-            wait = await self._judge(job, callee, error)
+            wait = await self.judge.after(job, callee, error)
             return await self._advance(job) if wait is None else wait
         self._passed(job, callee)
         assert job.received is not None  # it was in the batch
@@ -410,51 +329,7 @@ class Handling:
             callee, callee.subscription.pattern, payloads, [job.delivery for job in batch.jobs]
         )
 
-    # ------------------------------------------------------------ letters and the end
-
-    def _letter(self, job: Job, subscription: Subscription | None, error: str) -> DeadLetter:
-        return self._letter_of(
-            delivery=job.delivery,
-            group=self._group,
-            handler=subscription.id if subscription else "",
-            plugin=subscription.plugin if subscription else "",
-            error=error,
-            attempts=job.delivery.attempt if subscription else 0,
-        )
-
-    async def _set_aside(self, job: Job, trouble: Trouble, letter: DeadLetter) -> float | None:
-        """Write the job's letter; the seconds to wait when it cannot be written now."""
-        partition = job.partition
-        now = self._clock.now()
-        wait = partition.letters.take(now)
-        if wait:
-            if now - partition.quiet_told >= _QUIET:
-                partition.quiet_told = now
-                logger.error(
-                    "%s: too many dead letters, more than [consumer] dead_letters_per_minute: the "
-                    "partition pauses, since an outage must not become a flood. The last: %s",
-                    partition.where,
-                    letter.error,
-                )
-            partition.quiet_until = now + wait
-            return wait
-        try:
-            written = await letters.write(letter, self._hub)
-        except asyncio.CancelledError:
-            if self._was_cut_off(job):
-                return NEVER
-            raise
-        if not written:
-            trouble.tries += 1
-            return self._retry.wait(trouble.tries, self._random)
-        callees = () if job.received is None else self.callees[job.received.type]
-        if callees:
-            callees[job.handler].dead_lettered += 1
-        trouble.letter = None
-        trouble.set_aside.add(job.handler)
-        job.handler += 1
-        job.delivery = attrs.evolve(job.delivery, attempt=1)
-        return None
+    # ------------------------------------------------------------ the end
 
     def _ended(self, job: Job, callees: Sequence[Callee]) -> Awaitable[None] | None:
         """Count a job that is finished; return what is to be awaited when hooks want to know."""
@@ -486,16 +361,6 @@ def _ready_to_step() -> Generator[Any, Any, None]:
     steps = first_steps()
     steps.send(None)
     return steps
-
-
-def _guard(error: BaseException) -> str:
-    """Return the plugin whose hook kept the handler from being called.
-
-    No handler can raise this: the hook is called here alone, and fails on entry alone.
-    """
-    if isinstance(error, HookError) and error.hook == "vectis_around_consume":
-        return error.plugin
-    return ""
 
 
 async def _failing(error: BaseException) -> None:
