@@ -98,15 +98,24 @@ def _show_emit(explanation: Explanation) -> None:
             for call in explanation.handlers
         ]
         titles = ["NO", "PRIORITY", "PATTERN", "HANDLER", "VERSION", "POLICY", "CHANGED BY"]
-        # Nearly always empty, and a screen is narrow.
-        for place in (6, 5):
-            if all(row[place] == NOTHING for row in rows):
-                titles.pop(place)
-                for row in rows:
-                    row.pop(place)
-        table(titles, rows, indent=4, spill=["POLICY", "CHANGED BY"])
+        _table(titles, rows, seldom=["POLICY", "CHANGED BY"])
     heading("3  Observers, after the handlers")
     _show_hooks(explanation, "vectis_handler_error", "vectis_after_emit")
+
+
+def _table(titles: list[str], rows: list[list[Cell]], *, seldom: list[str]) -> None:
+    """Draw a table without the columns that are nearly always empty, since a screen is narrow."""
+    empty = {
+        place
+        for place, title in enumerate(titles)
+        if title in seldom and all(row[place] == NOTHING for row in rows)
+    }
+    table(
+        [title for place, title in enumerate(titles) if place not in empty],
+        [[cell for place, cell in enumerate(row) if place not in empty] for row in rows],
+        indent=4,
+        spill=[title for title in titles if title in seldom],
+    )
 
 
 def _show_hooks(explanation: Explanation, *hooks: str) -> None:
@@ -154,19 +163,20 @@ def _show_consumers(explanation: Explanation) -> None:
     if not explanation.consumers:
         line("none: @on_event handlers of other services are not visible from here", indent=4)
         return
-    table(
-        ["HANDLER", "VERSION", "TOPIC", "NAMED BY"],
+    _table(
+        ["PRIORITY", "HANDLER", "VERSION", "TOPIC", "NAMED BY", "CHANGED BY"],
         [
             [
+                str(call.priority),
                 Styled(call.handler, "key"),
                 call.version or NOTHING,
                 ", ".join(call.topics) or Styled("unknown", "bad"),
                 call.origin or NOTHING,
+                call.changed_by or NOTHING,
             ]
             for call in explanation.consumers
         ],
-        indent=4,
-        spill=["NAMED BY"],
+        seldom=["NAMED BY", "CHANGED BY"],
     )
     if explanation.consumer_topics:
         line(
