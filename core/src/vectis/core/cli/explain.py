@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.handlers import policy
 from vectis.core.cli.screen import NOTHING, Styled, heading, line, show_json, table
@@ -24,12 +24,14 @@ __all__ = ["explain"]
 @click.argument("event_type")
 @module_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> None:
+def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> int:
     """Show who would run for an event, in which order, and why.
 
     A dry run: plugins are loaded, the modules of [consumer] modules imported, and nothing is
     emitted, published or consumed. A type that nobody declares is no error: it says so, suggests
     near ones, and the exit code is 0.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     from vectis.core import explain as data
 
@@ -39,16 +41,17 @@ def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> None:
             f"{event_type.replace('*', 'created')!r}. `vectis handlers` lists patterns"
         )
     quiet("vectis.plugins")
-    with application(modules) as hub:
-        explanation = data.explain(hub, event_type)
+    with picture(modules, "its handlers would run as well, and are not shown") as seen:
+        explanation = data.explain(seen.hub, event_type)
     if as_json:
         show_json(explanation.plain())
-        return
+        return seen.code
     _show_type(explanation)
     _show_emit(explanation)
     _show_publishing(explanation)
     _show_consumers(explanation)
     _show_absent(explanation)
+    return seen.code
 
 
 def _show_type(explanation: Explanation) -> None:

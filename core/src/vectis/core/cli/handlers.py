@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
 from vectis.core.exceptions import TransportError
@@ -25,15 +25,18 @@ __all__ = ["handlers", "policy"]
 @click.command()
 @module_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def handlers(modules: tuple[str, ...], as_json: bool) -> None:
+def handlers(modules: tuple[str, ...], as_json: bool) -> int:
     """List every handler of the application and its plugins.
 
     First those that run inside an emit, then those that the worker calls, with the topic their
     events arrive on; both in the order of their priority, which is 50 for those of the worker
     unless [handlers] in the config says otherwise. The modules of [consumer] modules are imported.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     quiet("vectis.plugins")
-    with application(modules) as hub:
+    with picture(modules, "its handlers are not listed") as seen:
+        hub = seen.hub
         inside = by_priority(s for s in hub.subscriptions if s.scope == "process")
         consuming = by_priority(s for s in hub.subscriptions if s.scope == "service")
         if as_json:
@@ -41,6 +44,7 @@ def handlers(modules: tuple[str, ...], as_json: bool) -> None:
         else:
             _show(hub, inside, consuming)
         _note_missing(hub)
+    return seen.code
 
 
 def policy(subscription: Any) -> str:
