@@ -10,12 +10,15 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.core.worker_world import LETTERS, TOPIC, Shop
-from vectis.core import Catalogue, Hub, event_type, hookimpl, upcasts
+from tests.core.worker_world import LETTERS, TOPIC, Shop, read
+from vectis.core import Catalogue, Event, Hub, event_type, hookimpl, upcasts
+from vectis.core.catalogue import event_of
 from vectis.core.exceptions import PayloadError, VectisError
 from vectis.core.letters.choice import Choice
 from vectis.core.letters.replay import Replay
 from vectis.core.message import Message
+from vectis.core.testing import MemoryTransport, run_worker
+from vectis_bus import Bus
 
 
 @event_type("order.created", topic=TOPIC, version=1)
@@ -237,6 +240,97 @@ def test_the_version_on_the_wire_chooses_and_a_newer_one_is_set_aside() -> None:
     assert pairs[0] == {"order_id": "1", "total": 1.5}
     (error,) = errors
     assert error.startswith(b"PayloadError: order.created came in version 4, and the newest known")
+
+
+# ---------------------------------------------------------------- on the wire
+
+
+@event_type("parcel.sent", topic="parcels")
+@attrs.frozen
+class Parcel:
+    order_id: str
+
+
+@event_type("parcel.sent", topic="parcels", version=2, forward=True)
+@attrs.frozen
+class Parcel2:
+    order_id: str
+    carrier: str
+
+
+@upcasts("parcel.sent", from_version=1)
+def by_post(payload: dict[str, Any]) -> dict[str, Any]:
+    return {**payload, "carrier": "post"}
+
+
+def registers_parcels(catalogue: Catalogue) -> None:
+    for what in (Parcel, Parcel2, by_post):
+        catalogue.register(what)
+
+
+def parcels(memory: MemoryTransport) -> Hub:
+    plugin = SimpleNamespace(vectis_register_events=hookimpl(registers_parcels))
+    plugins = {"bus": Bus, "memory": memory, "acme": plugin}
+    return Hub({"consumer": {"group": "shop"}}, plugins=plugins, discover=False)
+
+
+def versions_on(memory: MemoryTransport) -> list[bytes]:
+    deliveries = asyncio.run(read(memory, "parcels"))
+    schemas = [dict(delivery.headers)["ce_dataschema"] for delivery in deliveries]
+    return [schema.removeprefix(b"urn:vectis:event:parcel.sent:") for schema in schemas]
+
+
+def test_an_instance_is_of_the_version_of_its_class_when_an_emit_is_forwarded() -> None:
+    memory = MemoryTransport()
+    hub = parcels(memory)
+
+    async def main() -> None:
+        for instance in (Parcel("1"), Parcel2("2", "bike")):
+            await hub.emit(event_of(instance))
+        await hub.emit(Event("parcel.sent", {"order_id": "3", "carrier": "cart"}))
+
+    asyncio.run(main())
+    assert versions_on(memory) == [b"v1", b"v2", b"v2"]
+
+
+def test_a_plain_payload_is_of_the_newest_version_unless_its_own_is_given() -> None:
+    memory, seen = MemoryTransport(), []
+    hub = parcels(memory)
+
+    async def handle(event: Parcel2) -> None:
+        seen.append((event.order_id, event.carrier))
+
+    hub.on_event("parcel.sent", handle)
+
+    async def main() -> None:
+        await hub.publish("parcels", "parcel.sent", {"order_id": "1"}, version=1)
+        await hub.publish("parcels", "parcel.sent", {"order_id": "2", "carrier": "bike"})
+        await hub.publish("parcels", "parcel.sent", {"order_id": "3"}, version=1)
+        old = {"event_type": "parcel.sent", "payload": {"order_id": "4"}, "version": 1}
+        new = {**old, "payload": {"order_id": "5", "carrier": "cart"}, "version": None}
+        await hub.publish_many("parcels", [old, new])
+
+    asyncio.run(main())
+    assert versions_on(memory) == [b"v1", b"v2", b"v1", b"v1", b"v2"]
+    assert run_worker(hub).handled == 5
+    assert sorted(seen) == [
+        ("1", "post"),
+        ("2", "bike"),
+        ("3", "post"),
+        ("4", "post"),
+        ("5", "cart"),
+    ]
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", 1.5, [1]])
+def test_what_is_no_version_is_refused(version: Any) -> None:
+    memory = MemoryTransport()
+    hub = parcels(memory)
+    for _ in range(2):  # a type that is new, and one that was published
+        with pytest.raises(ValueError, match=r"parcel.sent: version=.* they count from 1"):
+            asyncio.run(hub.publish("parcels", "parcel.sent", {}, version=version))
+        asyncio.run(hub.publish("parcels", "parcel.sent", {"order_id": "1"}))
+    assert versions_on(memory) == [b"v2", b"v2"]
 
 
 def test_a_letter_of_a_version_that_nobody_knew_comes_home_after_the_upgrade() -> None:

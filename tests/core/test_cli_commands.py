@@ -203,10 +203,12 @@ def test_the_working_directory_is_where_modules_are_found_first(world: World) ->
 def test_a_module_that_does_not_import_is_named_with_its_line(world: World) -> None:
     world.module("shop", "\nimport nothing_of_this_name\n")
     answer = world.vectis("handlers", "--module", "shop")
-    assert answer.code == 2
+    assert answer.code == 1
     assert "'shop'" in answer.err
     assert "(at shop.py:2)" in answer.err
     assert "'shopp'" in world.vectis("explain", "a.b", "--module", "shopp").err
+    assert "Traceback" not in answer.err
+    assert "Traceback" in world.vectis("--debug", "handlers", "--module", "shop").err
 
 
 def test_names_that_the_encoding_lacks_do_not_end_the_command(world: World) -> None:

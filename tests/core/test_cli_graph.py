@@ -201,14 +201,14 @@ def test_svg_is_xml_and_no_box_covers_another(drawn: Graph) -> None:
     assert all(box[0] + box[2] <= right for box in boxes)
 
 
-@pytest.mark.parametrize("command", ["graph", "catalog"])
+@pytest.mark.parametrize("command", ["graph", "catalog", "handlers", "explain a.b"])
 def test_the_rest_is_shown_without_a_module_that_does_not_import(
     world: World, command: str
 ) -> None:
     world.module("shop", "from vectis.core import handles\n@handles('a.b')\ndef seen(event): ...\n")
     world.module("broken", "raise ValueError('half written')\n")
     world.config('[consumer]\nmodules = ["broken", "shop"]\n')
-    answer = world.vectis(command)
+    answer = world.vectis(*command.split())
     assert answer.code == 1
     assert "app:seen" in answer.out
     assert "Warning: module 'broken' cannot be imported" in answer.err

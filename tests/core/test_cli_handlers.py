@@ -65,8 +65,8 @@ def test_consuming_handlers_show_topic_and_transport(world: World) -> None:
         lines = world.vectis("handlers", **variables).out.splitlines()
         return next(line for line in lines if "app:sync" in line).split()
 
-    assert row() == ["order.created", "shop.orders", "none", "app:sync", "enabled"]
-    assert row(VECTIS_SQLITE_PATH="events.db")[2] == "sqlite"
+    assert row() == ["50", "order.created", "shop.orders", "none", "app:sync", "enabled"]
+    assert row(VECTIS_SQLITE_PATH="events.db")[3] == "sqlite"
 
 
 def test_json_tells_the_same(world: World) -> None:
@@ -132,11 +132,29 @@ def test_a_config_that_cannot_be_read_names_file_and_line(world: World) -> None:
     assert "vectis.toml:1" in answer.err
 
 
-def test_a_priority_of_a_worker_s_handler_is_said_to_have_no_effect(world: World) -> None:
-    world.config(CONFIG + '[handlers."app:sync"]\npriority = 3\n')
-    answer = world.vectis("handlers")
-    [row] = [line for line in answer.out.splitlines() if "app:sync" in line]
-    assert "changed by" not in row
-    said = '[handlers."app:sync"] priority has no effect: the worker calls its handlers in'
-    assert said in " ".join(answer.err.split())
-    assert f"warn  handlers: vectis.toml:13: {said}" in world.vectis("doctor").out
+def test_a_priority_moves_a_handler_of_the_worker_and_is_shown(world: World) -> None:
+    world.module(
+        "more",
+        "from vectis.core import on_event\n@on_event('order.created')\ndef bill(t, p): ...\n",
+    )
+    world.config(CONFIG.replace('["shop"]', '["shop", "more"]'))
+    assert _consumed(world) == ["app:sync", "app:bill"]
+    with (world.here / "vectis.toml").open("a") as config:
+        config.write('[handlers."app:bill"]\npriority = 3\n')
+    assert _consumed(world) == ["app:bill", "app:sync"]
+    [row] = [line for line in world.vectis("handlers").out.splitlines() if "app:bill" in line]
+    assert row.split()[0] == "3"
+    assert "changed by vectis.toml:13" in row
+    assert "no effect" not in world.vectis("doctor").out
+
+
+def _consumed(world: World) -> list[str]:
+    """Return the handlers of the worker as `handlers` lists them, and as `explain` does."""
+    listed = [
+        row["handler"]
+        for row in world.vectis("handlers", "--json").json
+        if row["scope"] == "service"
+    ]
+    explained = world.vectis("explain", "order.created", "--json").json["consumers"]
+    assert [call["handler"] for call in explained] == listed
+    return listed

@@ -59,6 +59,17 @@ def test_a_disabled_plugin_is_not_imported_even_with_load(world: World) -> None:
     assert not (world.here / "imported").exists()
 
 
+def test_a_need_that_is_not_met_is_known_with_load_and_the_listing_says_so(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="vectis_requires = ('other',)\n")
+    world.install("other", plugin="other = other", other="")
+    world.config('[plugins]\ndisable = ["other"]\n')
+    listed, loaded = world.vectis("plugins"), world.vectis("plugins", "--load")
+    assert [line.split()[4] for line in listed.out.splitlines() if "acme" in line] == ["enabled"]
+    assert "is known once it is imported: see --load" in listed.out
+    assert "it needs plugin other (other 1.0), which is disabled by vectis.toml:2" in loaded.out
+    assert "see --load" not in loaded.out
+
+
 def test_the_environment_is_named_when_it_disables(world: World) -> None:
     world.install("acme", plugin="acme = acme")
     answer = world.vectis("plugins", VECTIS_PLUGINS_DISABLE="acme")

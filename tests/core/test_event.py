@@ -168,3 +168,14 @@ def test_a_received_event_carries_any_json_value() -> None:
     event = Event.received("a", [1, 2], id="7", source="elsewhere")
     assert event.data == cast("Any", [1, 2])
     assert (event.id, event.source) == ("7", "elsewhere")
+
+
+def test_a_version_goes_along_with_a_copy_until_the_type_is_another() -> None:
+    event = Event("order.created", version=2)
+    assert (Event("order.created").version, event.version) == (None, 2)
+    assert event.replace(source="shop").version == 2
+    assert event.replace(type="order.paid").version is None
+    assert event.replace(type="order.paid", version=3).version == 3
+    assert pickle.loads(pickle.dumps(event)).version == copy.copy(event).version == 2
+    with pytest.raises(ValueError, match=r"order\.created: version=0 is none"):
+        Event("order.created", version=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import attrs
@@ -9,7 +10,7 @@ from vectis.core import Hub, hookimpl
 from vectis.core.catalogue import event_type
 from vectis.core.events.consumer import on_event
 from vectis.core.exceptions import ConfigError, SubscriptionError, TransportError
-from vectis.core.testing import MemoryTransport
+from vectis.core.testing import MemoryTransport, run_worker
 from vectis.core.worker import Worker
 from vectis.core.worker.subscribed import subscribed
 
@@ -65,6 +66,38 @@ def test_the_handlers_of_a_type_are_in_the_order_they_were_registered() -> None:
     first = assembled.on_event("order.created", handle, topic="orders")
     second = assembled.on_event("order.created", handle, topic="orders")
     assert subscribed(assembled).handlers == {"order.created": (first, second)}
+
+
+def test_a_priority_of_the_config_moves_a_handler_and_leaves_ties_as_they_were() -> None:
+    assembled = hub({"handlers": {"app:early": {"priority": 5}, "app:late": {"priority": 51}}})
+
+    def late(event_type: str, payload: Any) -> None: ...
+    def early(event_type: str, payload: Any) -> None: ...
+
+    assembled.on_event("order.created", late, topic="orders")
+    first = assembled.on_event("order.created", handle, topic="orders")
+    second = assembled.on_event("order.created", handle, topic="orders")
+    assembled.on_event("order.created", early, topic="orders")
+    [found] = subscribed(assembled).handlers.values()
+    assert [s.name for s in found] == ["early", "handle", "handle", "late"]
+    assert found[1:3] == (first, second)
+
+
+def test_the_worker_calls_handlers_in_the_order_that_the_config_says() -> None:
+    assembled = hub({"handlers": {"app:early": {"priority": 5}}})
+    called = []
+
+    def usual(event_type: str, payload: Any) -> None:
+        called.append("usual")
+
+    async def early(event_type: str, payload: Any) -> None:
+        called.append("early")
+
+    for handler in (usual, early):
+        assembled.on_event("order.created", handler, topic="orders")
+    asyncio.run(assembled.publish("orders", "order.created", {}))
+    assert run_worker(assembled).handled == 1
+    assert called == ["early", "usual"]
 
 
 def test_handlers_of_the_bus_are_not_the_workers() -> None:

@@ -24,7 +24,7 @@ __all__ = ["publish_many"]
 
 _CHUNK = 1_000  # some milliseconds of encoding, and enough to share the cost of a transaction
 
-_NAMES = ("event_type", "payload", "key", "event_id", "source", "user_id")
+_NAMES = ("event_type", "payload", "key", "event_id", "source", "user_id", "version")
 _ALLOWED = frozenset(_NAMES)
 
 

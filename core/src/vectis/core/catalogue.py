@@ -124,7 +124,8 @@ def event_of(
 ) -> Event:
     """Make the event of an instance of a class described by `@event_type`.
 
-    Its data is plain JSON values: dicts, lists, strings, numbers.
+    Its data is plain JSON values: dicts, lists, strings, numbers. Its version is that of the class,
+    also when a newer one is known.
 
     Example:
         >>> import attrs
@@ -139,7 +140,8 @@ def event_of(
     known = describe(type(instance))
     from vectis.core.jsontext import plain
 
-    return Event(known.name, plain(instance), source, user_id, id=id)
+    data = plain(instance)
+    return Event(known.name, data, source, user_id, id=id, version=known.version)
 
 
 def describe(cls: type) -> EventType:

@@ -15,7 +15,7 @@ import attrs
 from vectis.core.absence import configured_transport
 from vectis.core.exceptions import TransportError
 from vectis.core.hookspecs import GUARDS, LIFECYCLE
-from vectis.core.subscription import pattern_matches
+from vectis.core.subscription import by_priority, pattern_matches
 from vectis.core.topics import topics_of, topics_of_handler
 from vectis.core.transport import Route
 
@@ -115,6 +115,8 @@ class ConsumerCall:
         version: Of its distribution.
         topics: Where its events arrive; empty when nobody names a topic, and no worker starts then.
         origin: Who named the topics.
+        priority: Lower is called earlier, among the handlers of a delivery.
+        changed_by: Where the operator's config changed it, such as `vectis.toml:7`; else empty.
     """
 
     handler: str
@@ -122,6 +124,8 @@ class ConsumerCall:
     version: str
     topics: tuple[str, ...]
     origin: str
+    priority: int
+    changed_by: str
 
 
 @attrs.frozen(kw_only=True)
@@ -160,7 +164,8 @@ class Explanation:
         problem: Why an emit would fail; else empty.
         handlers: The handlers, in the order in which they run.
         publishing: Where it is published to.
-        consumers: The handlers on the other side that are known here, in registration order.
+        consumers: The handlers on the other side that are known here, in the order in which
+            the worker calls them.
         group: The consumer group of this application's worker; None when unset.
         consumer_topics: `[consumer] topics`: what the worker reads instead, when given.
         absent: What would have had a part in it.
@@ -256,17 +261,17 @@ def _plan(hub: Hub, event_type: str) -> tuple[tuple[Subscription, ...], str | No
 
 
 def _matching(hub: Hub, event_type: str) -> list[Subscription]:
-    found = [
+    return by_priority(
         s
         for s in hub.subscriptions
         if s.scope == "process" and pattern_matches(s.pattern, event_type)
-    ]
-    return sorted(found, key=lambda s: s.priority)
+    )
 
 
 def _consuming(hub: Hub, event_type: str) -> list[Subscription]:
     # The worker looks its handlers up by the exact type.
-    return [s for s in hub.subscriptions if s.scope == "service" and s.pattern == event_type]
+    found = (s for s in hub.subscriptions if s.scope == "service" and s.pattern == event_type)
+    return by_priority(found)
 
 
 def _version(hub: Hub, plugin: str) -> str:
@@ -346,6 +351,8 @@ def _consumer_call(hub: Hub, subscription: Subscription) -> ConsumerCall:
         version=_version(hub, subscription.plugin),
         topics=tuple(source.topic for source in sources),
         origin=", ".join(dict.fromkeys(source.origin for source in sources)),
+        priority=subscription.priority,
+        changed_by=subscription.note,
     )
 
 

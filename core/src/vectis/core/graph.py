@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from vectis.core.exceptions import TransportError
-from vectis.core.subscription import pattern_matches
+from vectis.core.subscription import by_priority, pattern_matches
 from vectis.core.topics import topics_of, topics_of_handler
 from vectis.core.transport import Route
 
@@ -189,8 +189,7 @@ def _edges(hub: Hub, name: str) -> Iterator[Edge]:
     known = hub.catalogue.find(name)
     event = f"event:{name}"
     yield Edge(source=f"publisher:{known.plugin if known else UNDECLARED}", target=event)
-    inside = [s for s in hub.subscriptions if s.scope == "process"]
-    for subscription in sorted(inside, key=lambda s: s.priority):
+    for subscription in by_priority(s for s in hub.subscriptions if s.scope == "process"):
         if subscription.pattern == name or pattern_matches(subscription.pattern, name):
             label = str(subscription.priority)
             yield Edge(source=event, target=f"handler:{subscription.id}", label=label)
@@ -204,7 +203,8 @@ def _edges(hub: Hub, name: str) -> Iterator[Edge]:
 
 
 def _consuming(hub: Hub, name: str) -> list[Subscription]:
-    return [s for s in hub.subscriptions if s.scope == "service" and s.pattern == name]
+    found = (s for s in hub.subscriptions if s.scope == "service" and s.pattern == name)
+    return by_priority(found)
 
 
 def _topics(hub: Hub, name: str) -> list[str]:

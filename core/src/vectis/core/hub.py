@@ -329,6 +329,7 @@ class Hub:
         event_id: str | None = None,
         source: str | None = None,
         user_id: Any = None,
+        version: int | None = None,
     ) -> Receipt | None:
         """Hand an event to the transport between processes, and return when it is stored.
 
@@ -340,6 +341,8 @@ class Hub:
             event_id: Makes a retry the same event; a new UUID unless given.
             source: Who says so; `[hub] source` unless given.
             user_id: On whose behalf.
+            version: Which version of the type the payload is of; the newest one that is known here
+                unless given.
 
         Returns:
             The receipt, or None when nobody configured a transport, or aiokafka is missing: an
@@ -353,7 +356,7 @@ class Hub:
         """
         # Encoded first: what production would refuse is refused in development too.
         message, event_id, key = self.publication.new_message(
-            topic, event_type, payload, key, event_id, source, user_id
+            topic, event_type, payload, key, event_id, source, user_id, version
         )
         return await self.publication.carry(message, event_id, key)
 
@@ -368,7 +371,8 @@ class Hub:
         Args:
             topic: The topic's name.
             events: Mappings with `event_type` and `payload`, and if wanted `key`, `event_id`,
-                `source` and `user_id`, as in `publish`; any number, also from a generator.
+                `source`, `user_id` and `version`, as in `publish`; any number, also from a
+                generator.
 
         Returns:
             One receipt for each, or None when no transport is available.

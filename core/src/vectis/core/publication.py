@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.absence import configured_transport
 from vectis.core.deadline import Deadline
-from vectis.core.events.event import Event, is_checked
+from vectis.core.events.event import Event, check_version, is_checked
 from vectis.core.events.identity import new_id
 from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.message import Receipt
@@ -87,13 +87,16 @@ class Publication:
         frame = current.get(None)
         if frame is not None and frame.event is not None:
             event.follow(frame.event)
-        known = self._hub.catalogue.find(event.type)
+        version = event.version
+        if version is None:
+            known = self._hub.catalogue.find(event.type)
+            version = None if known is None else known.version
         message: Message = self._encoder.encode(
             event,
             topic=topic,
             key=key,
             source=self._source,
-            version=known.version if known else None,
+            version=version,
             max_bytes=self._max_bytes,
         )
         return message
@@ -107,6 +110,7 @@ class Publication:
         event_id: str | None = None,
         source: str | None = None,
         user_id: Any = None,
+        version: int | None = None,
         time: bytes | None = None,
     ) -> Outgoing:
         """Encode a new event, as `message` does; most need no `Event` for that.
@@ -119,22 +123,26 @@ class Publication:
             event_id: Its id; a new one unless given.
             source: Who says so.
             user_id: On whose behalf.
+            version: Which version of the type the payload is of.
             time: What `now` returned, when many events have the same time.
 
         Returns:
             The message, the event's id, and the key.
         """
         try:
-            known = self._hub.catalogue.find(event_type)
-            version = None if known is None else known.version
+            if version is None:
+                known = self._hub.catalogue.find(event_type)
+                version = None if known is None else known.version
             template = self._templates.get((topic, event_type, source, version))
         except TypeError:  # unhashable: what is wrong is said below
             template = None
         if template is None or payload.__class__ is not dict:
             if not is_checked(event_type) or payload.__class__ is not dict:
-                event = Event(event_type, payload, source, user_id, id=event_id)  # says it
+                event = Event(  # says it
+                    event_type, payload, source, user_id, id=event_id, version=version
+                )
                 return self.message(event, topic, key), event.id, key
-            template = self._template(topic, event_type, source)
+            template = self._template(topic, event_type, source, version)
         if key is not None and key.__class__ is not str:
             _check_key(event_type, key)
         frame = current.get(None)
@@ -155,10 +163,12 @@ class Publication:
         )
         return message, event_id, key
 
-    def _template(self, topic: str, event_type: str, source: str | None) -> Template:
+    def _template(
+        self, topic: str, event_type: str, source: str | None, version: int | None
+    ) -> Template:
         check_topic(topic)
-        known = self._hub.catalogue.find(event_type)
-        version = None if known is None else known.version
+        if version is not None:
+            check_version(event_type, version)
         template: Template = self._encoder.Template(
             event_type, topic, source or self._source, version, self._max_bytes
         )

@@ -14,7 +14,7 @@ import attrs
 from vectis.core.exceptions import SubscriptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from vectis.core.transport import Scope
 
@@ -24,6 +24,7 @@ __all__ = [
     "Handler",
     "Subscription",
     "Takes",
+    "by_priority",
     "check_pattern",
     "pattern_matches",
 ]
@@ -254,3 +255,22 @@ class Subscription:
 
     def __str__(self) -> str:
         return f"{self.id} on {self.pattern}"
+
+
+def by_priority(subscriptions: Iterable[Subscription]) -> list[Subscription]:
+    """Return subscriptions in the order in which they run: ties as they were given.
+
+    Args:
+        subscriptions: In the order they were made, as a hub has them.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.subscription import by_priority
+        >>> hub = Hub({"handlers": {"app:second": {"priority": 5}}}, discover=False)
+        >>> def first(event_type, payload): ...
+        >>> def second(event_type, payload): ...
+        >>> made = [hub.on_event("order.created", handler) for handler in (first, second)]
+        >>> [subscription.name for subscription in by_priority(made)]
+        ['second', 'first']
+    """
+    return sorted(subscriptions, key=lambda subscription: subscription.priority)

@@ -59,13 +59,7 @@ class Subscriptions:
         if made.takes == "class":
             with_event(made)  # rather than when the first event is there
         override = self._overrides.get(made.id)
-        if override is not None and made.scope == "service":
-            # Its priority would mean nothing: `vectis.core.overrides` tells who gave it one.
-            if override.enabled is False:
-                made = attrs.evolve(
-                    made, enabled=False, note=self._config.origin("handlers", made.id)
-                )
-        elif override is not None:
+        if override is not None:
             made = attrs.evolve(
                 made,
                 priority=made.priority if override.priority is None else override.priority,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from vectis.core.cli.running import show_traceback
 from vectis.core.default import use_hub
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
@@ -129,6 +130,8 @@ def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
                 import_modules([module])
             except ConfigError as error:
                 broken.append(module)
+                if click.get_current_context().find_root().params.get("debug"):
+                    show_traceback(error)
                 click.echo(f"Warning: {error}. What it holds is missing: {lacking}", err=True)
         yield Picture(hub, tuple(broken))
 

@@ -22,7 +22,6 @@ from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
-from vectis.core.overrides import idle_priorities
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
@@ -231,8 +230,6 @@ def _overrides(hub: Hub) -> Iterator[Check]:
                 f"{hub.config.origin('handlers', name)}: no handler is called {name!r}",
                 "`vectis handlers` lists the names",
             )
-    for sentence in idle_priorities(hub):
-        yield Check("handlers", "warn", sentence, "remove it: priority is for handlers on the bus")
 
 
 _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.handlers import policy
 from vectis.core.cli.screen import NOTHING, Styled, heading, line, show_json, table
@@ -24,12 +24,14 @@ __all__ = ["explain"]
 @click.argument("event_type")
 @module_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> None:
+def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> int:
     """Show who would run for an event, in which order, and why.
 
     A dry run: plugins are loaded, the modules of [consumer] modules imported, and nothing is
     emitted, published or consumed. A type that nobody declares is no error: it says so, suggests
     near ones, and the exit code is 0.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     from vectis.core import explain as data
 
@@ -39,16 +41,17 @@ def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> None:
             f"{event_type.replace('*', 'created')!r}. `vectis handlers` lists patterns"
         )
     quiet("vectis.plugins")
-    with application(modules) as hub:
-        explanation = data.explain(hub, event_type)
+    with picture(modules, "its handlers would run as well, and are not shown") as seen:
+        explanation = data.explain(seen.hub, event_type)
     if as_json:
         show_json(explanation.plain())
-        return
+        return seen.code
     _show_type(explanation)
     _show_emit(explanation)
     _show_publishing(explanation)
     _show_consumers(explanation)
     _show_absent(explanation)
+    return seen.code
 
 
 def _show_type(explanation: Explanation) -> None:
@@ -98,15 +101,24 @@ def _show_emit(explanation: Explanation) -> None:
             for call in explanation.handlers
         ]
         titles = ["NO", "PRIORITY", "PATTERN", "HANDLER", "VERSION", "POLICY", "CHANGED BY"]
-        # Nearly always empty, and a screen is narrow.
-        for place in (6, 5):
-            if all(row[place] == NOTHING for row in rows):
-                titles.pop(place)
-                for row in rows:
-                    row.pop(place)
-        table(titles, rows, indent=4, spill=["POLICY", "CHANGED BY"])
+        _table(titles, rows, seldom=["POLICY", "CHANGED BY"])
     heading("3  Observers, after the handlers")
     _show_hooks(explanation, "vectis_handler_error", "vectis_after_emit")
+
+
+def _table(titles: list[str], rows: list[list[Cell]], *, seldom: list[str]) -> None:
+    """Draw a table without the columns that are nearly always empty, since a screen is narrow."""
+    empty = {
+        place
+        for place, title in enumerate(titles)
+        if title in seldom and all(row[place] == NOTHING for row in rows)
+    }
+    table(
+        [title for place, title in enumerate(titles) if place not in empty],
+        [[cell for place, cell in enumerate(row) if place not in empty] for row in rows],
+        indent=4,
+        spill=[title for title in titles if title in seldom],
+    )
 
 
 def _show_hooks(explanation: Explanation, *hooks: str) -> None:
@@ -154,19 +166,20 @@ def _show_consumers(explanation: Explanation) -> None:
     if not explanation.consumers:
         line("none: @on_event handlers of other services are not visible from here", indent=4)
         return
-    table(
-        ["HANDLER", "VERSION", "TOPIC", "NAMED BY"],
+    _table(
+        ["PRIORITY", "HANDLER", "VERSION", "TOPIC", "NAMED BY", "CHANGED BY"],
         [
             [
+                str(call.priority),
                 Styled(call.handler, "key"),
                 call.version or NOTHING,
                 ", ".join(call.topics) or Styled("unknown", "bad"),
                 call.origin or NOTHING,
+                call.changed_by or NOTHING,
             ]
             for call in explanation.consumers
         ],
-        indent=4,
-        spill=["NAMED BY"],
+        seldom=["NAMED BY", "CHANGED BY"],
     )
     if explanation.consumer_topics:
         line(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
 from vectis.core.exceptions import TransportError
-from vectis.core.overrides import idle_priorities
+from vectis.core.subscription import by_priority
 from vectis.core.topics import topics_of_handler
 from vectis.core.transport import Route
 
@@ -25,23 +25,26 @@ __all__ = ["handlers", "policy"]
 @click.command()
 @module_option
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def handlers(modules: tuple[str, ...], as_json: bool) -> None:
+def handlers(modules: tuple[str, ...], as_json: bool) -> int:
     """List every handler of the application and its plugins.
 
-    First those that run inside an emit, in the order of their priority; then those that the worker
-    calls, with the topic their events arrive on. The modules of [consumer] modules are imported.
+    First those that run inside an emit, then those that the worker calls, with the topic their
+    events arrive on; both in the order of their priority, which is 50 for those of the worker
+    unless [handlers] in the config says otherwise. The modules of [consumer] modules are imported.
+
+    Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
     quiet("vectis.plugins")
-    with application(modules) as hub:
-        inside = sorted((s for s in hub.subscriptions if s.scope == "process"), key=_priority)
-        consuming = [s for s in hub.subscriptions if s.scope == "service"]
+    with picture(modules, "its handlers are not listed") as seen:
+        hub = seen.hub
+        inside = by_priority(s for s in hub.subscriptions if s.scope == "process")
+        consuming = by_priority(s for s in hub.subscriptions if s.scope == "service")
         if as_json:
             show_json([_plain(hub, subscription) for subscription in (*inside, *consuming)])
         else:
             _show(hub, inside, consuming)
-        for sentence in idle_priorities(hub):
-            note(sentence)
         _note_missing(hub)
+    return seen.code
 
 
 def policy(subscription: Any) -> str:
@@ -58,10 +61,6 @@ def policy(subscription: Any) -> str:
     if subscription.required:
         words.append("required")
     return ", ".join(words)
-
-
-def _priority(subscription: Subscription) -> int:
-    return subscription.priority
 
 
 def _plain(hub: Hub, subscription: Subscription) -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _show(hub: Hub, inside: list[Subscription], consuming: list[Subscription]) -
             line()
         line(Styled("Consumed by the worker", "key"))
         table(
-            ["EVENT TYPE", "TOPIC", "TRANSPORT", "HANDLER", "STATE"],
+            ["PRIORITY", "EVENT TYPE", "TOPIC", "TRANSPORT", "HANDLER", "STATE"],
             [_consuming_row(hub, s) for s in consuming],
             indent=2,
             spill=["TRANSPORT", "STATE"],
@@ -129,6 +128,7 @@ def _consuming_row(hub: Hub, subscription: Subscription) -> list[Cell]:
         topics = list(hub.consumer_settings.topics)
     transports = dict.fromkeys(_transport(hub, topic) or "none" for topic in topics)
     return [
+        str(subscription.priority),
         subscription.pattern,
         ", ".join(topics) or Styled("unknown", "bad"),
         ", ".join(transports) or NOTHING,

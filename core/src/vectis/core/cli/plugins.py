@@ -51,8 +51,10 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
     """List the installed plugins, and what decided about each.
 
     None is imported, unless you say --load. STATE is enabled, disabled by the config, or
-    quarantined: broken, and set aside; with --load, enabled ones are loaded. REASON names the line
-    of the config.
+    quarantined: broken, and set aside. REASON names the line of the config.
+
+    With --load, enabled ones are loaded, or quarantined when they do not import, or need a plugin
+    that is not loaded: that stands in the plugin itself, and nobody can know it before.
     """
     if context.invoked_subcommand is not None:
         return
@@ -143,6 +145,15 @@ def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -
         ],
         spill=["ENTRY POINT", "DISTRIBUTION", "VERSION"],
     )
+    if any(plugin.state == "enabled" for plugin in found):
+        line()
+        line(
+            Styled(
+                "Enabled is what may be loaded. Whether it works, and has the plugins that it "
+                "needs, is known once it is imported: see --load",
+                "hint",
+            )
+        )
     for plugin in found:
         if plugin.state == "quarantined" and below:
             _show_cause(plugin)

@@ -91,6 +91,7 @@ async def publish_event(
     event_id: str | None = None,
     source: str | None = None,
     user_id: Any = None,
+    version: int | None = None,
 ) -> Receipt | None:
     """Hand an event to every other service, and return when the transport has stored it.
 
@@ -102,6 +103,8 @@ async def publish_event(
         event_id: Makes a retry the same event; a new UUID unless given.
         source: Who says so; `[hub] source` unless given.
         user_id: On whose behalf.
+        version: Which version of the type the payload is of; the newest one that is known here
+            unless given.
 
     Returns:
         The receipt, or None when no transport is available: aiokafka missing, nothing configured.
@@ -116,7 +119,14 @@ async def publish_event(
         >>> asyncio.run(publish_event("vectis.orders", "order.created", {"order_id": 7}, key="7"))
     """
     return await default_hub().publish(
-        topic, event_type, payload, key, event_id=event_id, source=source, user_id=user_id
+        topic,
+        event_type,
+        payload,
+        key,
+        event_id=event_id,
+        source=source,
+        user_id=user_id,
+        version=version,
     )
 
 

@@ -29,11 +29,13 @@ class Event:
         correlation_id: Shared by everything that follows from one first event; nested emits inherit
             it, a first event's is its own id.
         causation_id: The id of the event whose handler emitted this one, or None.
+        version: Which version of its type the data is of, written on the wire when the event is
+            published; None for the newest one that is known here.
 
     Raises:
         TypeError: `type` is no string or `data` is no dict.
         ValueError: `type` is empty or a pattern, has an empty segment or white space: no
-            subscription could name it.
+            subscription could name it. Or `version` is no whole number from 1.
 
     Example:
         >>> from vectis.core.events import Event
@@ -53,6 +55,7 @@ class Event:
         "time",
         "type",
         "user_id",
+        "version",
     )
 
     type: str
@@ -63,6 +66,7 @@ class Event:
     time: datetime
     correlation_id: str
     causation_id: str | None
+    version: int | None
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Event:
         time: datetime | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        version: int | None = None,
     ) -> None:
         if type.__class__ is not str or type not in _checked:
             type = _type_of(type)
@@ -98,6 +103,8 @@ class Event:
             _set_correlation_id(self, correlation_id)
         if causation_id is not None:
             _set_causation_id(self, causation_id)
+        if version is not None:
+            _set_version(self, check_version(type, version))
 
     @classmethod
     def received(
@@ -145,7 +152,7 @@ class Event:
             _set_time(self, value)
         elif name == "correlation_id":
             value = self.id  # not stored: emitted from a handler later on, it takes that event's
-        elif name == "causation_id":
+        elif name == "causation_id" or name == "version":
             value = None
         else:
             raise AttributeError(f"'Event' object has no attribute {name!r}")
@@ -171,7 +178,10 @@ class Event:
             >>> event.replace(source="shop").id == event.id
             True
         """
-        event = Event(**{**self._values(), "type": "copy", **changes})
+        values = self._values()
+        if "type" in changes:
+            values.pop("version", None)  # it was one of the other type
+        event = Event(**{**values, "type": "copy", **changes})
         if "type" not in changes:
             _set_type(event, self.type)
         return event
@@ -235,6 +245,22 @@ def is_checked(type: object) -> bool:
     return type.__class__ is str and type in _checked
 
 
+def check_version(event_type: str, version: int) -> int:
+    """Return the version of an event type, or say why it is none.
+
+    Raises:
+        ValueError: It is no whole number from 1.
+
+    Example:
+        >>> from vectis.core.events.event import check_version
+        >>> check_version("order.created", 2)
+        2
+    """
+    if version.__class__ is not int or version < 1:
+        raise ValueError(f"{event_type}: version={version!r} is none; they count from 1")
+    return version
+
+
 def _type_of(type: object) -> str:
     """Check a type that was not seen before, and remember it."""
     if type == "":
@@ -285,6 +311,7 @@ _set_id = _SETTERS["id"]
 _set_time = _SETTERS["time"]
 _set_correlation_id = _SETTERS["correlation_id"]
 _set_causation_id = _SETTERS["causation_id"]
+_set_version = _SETTERS["version"]
 _GETTERS = {name: Event.__dict__[name].__get__ for name in Event.__slots__}
 _get_correlation_id = _GETTERS["correlation_id"]
 _get_causation_id = _GETTERS["causation_id"]

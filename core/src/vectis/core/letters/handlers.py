@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vectis.core.codec import decode
 from vectis.core.exceptions import DecodeError
 from vectis.core.redact import one_line
+from vectis.core.subscription import by_priority
 
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
@@ -41,7 +42,7 @@ def handlers_of(letter: StoredLetter, hub: Hub) -> dict[str, tuple[Subscription,
     except DecodeError as error:
         why = str(error).removeprefix(f"{one_line(delivery.place)}: ")
         raise Stays(f"it cannot be decoded: {why}") from None
-    consuming = [s for s in hub.subscriptions if s.scope == "service"]
+    consuming = by_priority(s for s in hub.subscriptions if s.scope == "service")
     if not wanted:
         return {event_type: _all_of(event_type, consuming, hub)}
     named = [s for s in consuming if s.id == wanted]

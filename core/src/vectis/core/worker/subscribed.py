@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.exceptions import ConfigError
+from vectis.core.subscription import by_priority
 from vectis.core.topics import topics_of_handler, unread
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Subscribed:
     """The outcome of looking through a hub's consuming handlers.
 
     Args:
-        handlers: Per event type, in the order they were registered, the enabled ones only.
+        handlers: Per event type, in the order in which they are called, the enabled ones only.
         topics: The topics to read, sorted.
         unread: A sentence for each handler whose topic `[consumer] topics` leaves out.
     """
@@ -68,7 +69,7 @@ def subscribed(hub: Hub) -> Subscribed:
             f"there is nothing to consume: the config disables every @on_event handler, {disabled}"
         )
     handlers: dict[str, tuple[Subscription, ...]] = {}
-    for subscription in consuming:
+    for subscription in by_priority(consuming):
         if subscription.enabled:
             handlers.setdefault(subscription.pattern, ())
             handlers[subscription.pattern] += (subscription,)
