@@ -18,7 +18,7 @@ from sybil.parsers.markdown import CodeBlockParser
 from vectis.core.default import use_hub
 
 # A broker for whichever folder of tests asks for one.
-pytest_plugins = ["tests.kafka.fixtures"]
+pytest_plugins = ["tests.kafka.fixtures", "tests.sharing"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,6 +33,8 @@ DISTRIBUTIONS = [
 SOURCES = [str(ROOT / folder / "src") for folder in DISTRIBUTIONS if folder != "."]
 WORKSPACE = ["-r", "requirements.txt"]
 WITH_AIOKAFKA = [*WORKSPACE, "-e", "./plugins/redpanda[aiokafka]"]
+# By the groups of tests/sharing.py, in the order of the files: brokers, the longest, come early.
+IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -70,7 +72,7 @@ def tests(session: nox.Session) -> None:
         return
     env = {"COVERAGE_FILE": str(ROOT / f".coverage.{session.python}")}
     session.run("coverage", "erase", env=env)
-    session.run("coverage", "run", "-m", "pytest", env=env)
+    session.run("coverage", "run", "-m", "pytest", *IN_TWO_PROCESSES, env=env)
     session.run("coverage", "combine", "-q", env=env)
     session.run("coverage", "report", env=env)
 

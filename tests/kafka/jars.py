@@ -10,9 +10,13 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["JARS", "Missing", "cache_folder", "fetch", "java"]
 
@@ -60,16 +64,32 @@ def fetch() -> Path:
             raise Missing(f"{JARS}={given} has no jar of Kafka")
         return Path(given)
     folder = cache_folder()
-    if not folder.is_dir():
-        _download(folder)
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.parent):
+        if not folder.is_dir():
+            _download(folder)
     return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process after another in here: Maven's own folder of jars is for one at a time."""
+    import fcntl  # not everywhere, as brokers are not
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _download(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Missing(f"a real broker needs {INSTALL}; there is no mvn")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix="fetching-") as fetching:
         jars = Path(fetching) / "jars"
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
@@ -87,8 +107,5 @@ def _download(folder: Path) -> None:
         if done.returncode != 0:
             said = done.stdout.strip().partition("\n")[0] or done.stderr.strip()
             raise Missing(f"Maven could not fetch the broker: {said}")
-        with suppress(OSError):  # another run was quicker, and its jars are the same
-            # Whoever sees the folder sees all that is in it.
-            jars.rename(folder)
-    if not folder.is_dir():
-        raise Missing(f"the broker's jars cannot be kept in {folder}")
+        # Whoever sees the folder sees all that is in it.
+        jars.rename(folder)
