@@ -52,7 +52,7 @@ def broker_figures(rounds: int, folder: Path) -> list[Figure]:
             )
             backlog = new_topic(servers, "backlog")
             asyncio.run(fill(servers, backlog, _BACKLOG))
-            figures += asyncio.run(consuming_figures(servers, backlog, rounds))
+            figures += asyncio.run(consuming_figures(servers, backlog, rounds, folder))
             figures += crash_figures(servers, backlog, _BACKLOG, folder)
             figures += memory_figures(servers, backlog, _BACKLOG, folder)
             figures += asyncio.run(latency_figures(servers, new_topic(servers, "latency"), folder))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from tests.bench.figures import Bar, Figure
-from tests.bench.kafka.peers import new_group
 from tests.bench.kafka.processes import Seen, until, worker_process
+from tests.bench.kafka.records import new_group
 from tests.kafka.ports import HOST, free_port
 from vectis.core.settings import ConsumerSettings
 

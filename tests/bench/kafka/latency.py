@@ -8,9 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tests.bench.figures import Bar, Figure
-from tests.bench.kafka.peers import new_group
 from tests.bench.kafka.processes import Seen, until, worker_process
-from tests.bench.kafka.records import KEYS, TYPE, payload
+from tests.bench.kafka.records import KEYS, TYPE, new_group, payload
 from vectis.core import Hub
 
 if TYPE_CHECKING:

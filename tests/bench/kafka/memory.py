@@ -8,8 +8,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from tests.bench.figures import Bar, Figure
-from tests.bench.kafka.peers import new_group
 from tests.bench.kafka.processes import Seen, until, worker_process
+from tests.bench.kafka.records import new_group
 
 if TYPE_CHECKING:
     from subprocess import Popen

@@ -6,15 +6,14 @@ import logging
 from asyncio import Event
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 # The peers are installed for the bench only, not where types are checked.
 from faststream import AckPolicy  # type: ignore[import, unused-ignore]
 from faststream.kafka import KafkaBroker  # type: ignore[import, unused-ignore]
 
+from tests.bench.kafka.records import new_group
 from vectis_redpanda import RedpandaSettings
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ __all__ = [
     "AT_MOST_ONCE",
     "faststream_consume",
     "faststream_publisher",
-    "new_group",
-    "raw_consume",
     "raw_publisher",
 ]
 
@@ -89,43 +86,6 @@ async def faststream_publisher(
         yield lambda key: broker.publish(data, topic, key=key.encode())
 
 
-async def raw_consume(servers: str, topic: str, count: int, watch: Stopwatch) -> int:
-    """Read that many messages by hand: `getmany`, the JSON, the handler, a commit each batch.
-
-    Args:
-        servers: The bootstrap servers.
-        topic: What is read, from the beginning.
-        count: How many messages, at least.
-        watch: Runs from the first batch to the last commit.
-
-    Returns:
-        How many it were.
-    """
-
-    async def handle(data: dict[str, Any]) -> None: ...
-
-    consumer = AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=servers,
-        group_id=new_group(),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    left = count
-    async with consumer:
-        while left > 0:
-            batches = await consumer.getmany(timeout_ms=500)
-            if batches and left == count:
-                watch.start()
-            for records in batches.values():
-                for record in records:
-                    await handle(orjson.loads(record.value))
-                left -= len(records)
-            await consumer.commit()
-        watch.stop()
-    return count - left
-
-
 async def faststream_consume(
     servers: str,
     topic: str,
@@ -172,11 +132,6 @@ async def faststream_consume(
 
 AT_LEAST_ONCE: dict[str, Any] = {"ack_policy": AckPolicy.NACK_ON_ERROR}
 AT_MOST_ONCE: dict[str, Any] = {"ack_policy": AckPolicy.ACK_FIRST}
-
-
-def new_group() -> str:
-    """Return the name of a group that has read nothing yet."""
-    return f"bench-{uuid4().hex[:8]}"
 
 
 def _faststream(servers: str) -> KafkaBroker:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Seen", "until", "worker_process"]
+__all__ = ["ROOT", "Seen", "until", "worker_process"]
 
-_ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 _PATIENCE = 120.0  # seconds: something is wrong then
 
 
@@ -60,6 +60,8 @@ def worker_process(
     health_port: int | None = None,
     handler: str = "count",
     pause: float = 0.0,
+    count: int = 0,
+    concurrency: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker, and end it with SIGTERM afterwards if it has not ended.
 
@@ -72,6 +74,8 @@ def worker_process(
         health_port: Where it tells its status; None: nowhere.
         handler: Which of `handlers`.
         pause: Seconds that the handler waits.
+        count: How many messages `handlers.measure` measures.
+        concurrency: How many handlers run at once; None: as many as by default.
     """
     settings = {
         "VECTIS_REDPANDA_BOOTSTRAP_SERVERS": servers,
@@ -80,7 +84,10 @@ def worker_process(
         "BENCH_SEEN": str(seen.file),
         "BENCH_HANDLER": handler,
         "BENCH_PAUSE": str(pause),
+        "BENCH_COUNT": str(count),
     }
+    if concurrency is not None:
+        settings["VECTIS_CONSUMER_CONCURRENCY"] = str(concurrency)
     if member is not None:
         settings["VECTIS_REDPANDA_GROUP_INSTANCE_ID"] = member
     if health_port is not None:
@@ -90,7 +97,7 @@ def worker_process(
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "vectis.core.events.consumer", "tests.bench.kafka.handlers"],
-            cwd=_ROOT,
+            cwd=ROOT,
             env={**outside, **settings},
             stdout=output,
             stderr=output,

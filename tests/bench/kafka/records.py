@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Message
 
-__all__ = ["KEYS", "TYPE", "fill", "message", "new_topic", "payload"]
+__all__ = ["KEYS", "TYPE", "fill", "message", "new_group", "new_topic", "payload"]
 
 TYPE = "order.created"
 KEYS = [str(number) for number in range(1000)]
@@ -29,6 +30,11 @@ _BATCH = 500  # messages of one partition that are written at once
 def new_topic(servers: str, what: str) -> str:
     """Make an empty topic."""
     return create_topic(servers, unique_name(f"bench {what}"), partitions=_PARTITIONS)
+
+
+def new_group() -> str:
+    """Return the name of a group that has read nothing yet."""
+    return f"bench-{uuid4().hex[:8]}"
 
 
 def payload(number: int) -> dict[str, Any]:
