@@ -86,6 +86,7 @@ class Member:
     async def fetch(self, *, max_records: int, timeout: float) -> list[Delivery]:
         """Return up to `max_records` deliveries, or none after `timeout` seconds."""
         deadline = monotonic() + timeout
+        await asyncio.sleep(0)  # what came before runs first, while it is in the caches
         while True:
             handover = self._running
             if self._ended:

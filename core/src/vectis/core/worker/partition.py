@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
 
 _FETCH = 128  # deliveries asked for at once: more of them fall out of the processor's caches
+_SHARE = 4  # of the handlers that may run at once, so many times fewer: else they wait for work
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
@@ -30,10 +31,11 @@ def fetch_size(settings: ConsumerSettings, batches: Iterable[int]) -> int:
     All of them may be of one partition, and as many must fit into it before it is paused.
 
     Args:
-        settings: `max_in_flight` is used.
+        settings: `concurrency` and `max_in_flight` are used.
         batches: How many deliveries the batch handlers take.
     """
-    return min(max(_FETCH, *batches, 0), max(1, settings.max_in_flight // 4))
+    wanted = max(_FETCH, settings.concurrency // _SHARE, *batches)
+    return min(wanted, max(1, settings.max_in_flight // 4))
 
 
 class Partition:

@@ -266,7 +266,6 @@ class Worker:
         while True:
             self._engine.receive(await self._fetch())
             self._consumer.pause(*self._engine.full())
-            await asyncio.sleep(0)  # what has come runs first, while it is in the caches
 
     async def _fetch(self) -> list[Delivery]:
         """Fetch once; while the transport is away, say so the first time and return nothing."""
