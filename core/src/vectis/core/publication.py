@@ -156,7 +156,7 @@ class Publication:
             payload,
             key,
             raw_id,
-            self.now() if time is None else time,
+            self._encoder.now() if time is None else time,
             None if cause is None else cause.correlation_id,
             None if cause is None else cause.id,
             user_id,
@@ -285,8 +285,12 @@ class Publication:
 
     async def _send(self, offer: Offer, message: Message, event_id: str) -> Receipt:
         try:
-            with self._deadline.begun():
-                receipt: Receipt = await offer.carrier.send(message)
+            receipt: Receipt
+            if offer.carrier.keeps_deadline:
+                receipt = await offer.carrier.send(message)
+            else:
+                with self._deadline.begun():
+                    receipt = await offer.carrier.send(message)
         except Exception as error:
             failure = self._failed(error, message.topic)
             if failure is error:

@@ -90,6 +90,8 @@ class Carrier:
         examine: For a `service` route: takes the topics that the application uses, connects, and
             returns what it found, for `doctor`. Bounded in time. None when there is nothing to
             connect to.
+        keeps_deadline: For a `service` route: whether `send` ends within `[hub] publish_timeout` by
+            itself, and says what it knows of a message that is late. Else the hub ends it.
         overruns: For a `process` route: how often each handler, by `plugin:name`, took longer than
             the bus's budget, whatever the event type. None when there is no budget. To be called
             from any thread.
@@ -101,6 +103,7 @@ class Carrier:
     close: Callable[[], Awaitable[None]] | None = None
     describe: str = ""
     examine: Callable[[Sequence[UsedTopic]], Awaitable[Sequence[Finding]]] | None = None
+    keeps_deadline: bool = False
     overruns: Callable[[], Mapping[str, int]] | None = None
 
 

@@ -87,7 +87,7 @@ class RedpandaSettings:
         default="none", validator=in_(("none", "gzip", "snappy", "lz4", "zstd"))
     )
     linger_ms: float = attrs.field(default=0.0, validator=ge(0))
-    max_batch_size: int = attrs.field(default=65_536, validator=ge(1))
+    max_batch_size: int = attrs.field(default=262_144, validator=ge(1))
     max_request_size: int = attrs.field(default=1_048_576, validator=ge(1))
 
     session_timeout: float = attrs.field(default=15.0, validator=gt(0))

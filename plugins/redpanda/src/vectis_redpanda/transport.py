@@ -67,6 +67,7 @@ class RedpandaTransport:
         self._rebalance = settings.rebalance_timeout or drain + 10
         self._producers: dict[asyncio.AbstractEventLoop, Producer] = {}
         self._carrier = Carrier(
+            keeps_deadline=True,
             send=self._send,
             send_many=self._send_many,
             close=self.close,
