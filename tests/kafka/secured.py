@@ -34,6 +34,7 @@ __all__ = ["FORBIDDEN", "PASSWORD", "USER", "Secured", "secured"]
 USER = "shop"
 PASSWORD = "correct-horse-battery-staple"
 FORBIDDEN = "forbidden"
+_TOPIC, _GROUP = 2, 3  # Kafka's numbers for these kinds
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _MODULES = "org.apache.kafka.common.security"
@@ -116,7 +117,8 @@ def secured(folder: Path, jars: Path) -> Iterator[Secured]:
         folder / "secured", jars, listeners=listeners, settings=rights, passwords={USER: PASSWORD}
     ) as (broker,):
         create_topic(broker.servers, FORBIDDEN)
-        run(_forbid(broker.servers, FORBIDDEN))
+        for kind in (_TOPIC, _GROUP):
+            run(_forbid(broker.servers, kind, FORBIDDEN))
         yield Secured(broker, authority, stranger, authority.issue("client"))
 
 
@@ -134,12 +136,10 @@ def _identified() -> dict[str, str]:
     return {"sasl.enabled.mechanisms": ",".join(MECHANISMS), **mechanisms}
 
 
-async def _forbid(servers: str, topic: str) -> None:
-    """Give a topic to nobody: whoever is not on its list is refused."""
-    a_topic, literal, every_operation, allowed = 2, 3, 2, 3  # Kafka's numbers for these words
-    request = CreateAclsRequest(
-        a_topic, topic, literal, "User:nobody", "*", every_operation, allowed
-    )
+async def _forbid(servers: str, kind: int, name: str) -> None:
+    """Give a topic or a group to nobody: whoever is not on its list is refused."""
+    literal, every_operation, allowed = 3, 2, 3  # Kafka's numbers for these words
+    request = CreateAclsRequest(kind, name, literal, "User:nobody", "*", every_operation, allowed)
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
     try:

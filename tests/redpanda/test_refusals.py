@@ -16,7 +16,7 @@ import pytest
 from tests.kafka.leftovers import leftovers
 from tests.kafka.ports import HOST, free_port
 from tests.kafka.secured import FORBIDDEN, PASSWORD, USER
-from tests.kafka.topics import unique_name
+from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.counter import LONGEST, hub_on, publishing_fails
 from vectis.core.exceptions import TransportError
 from vectis.core.worker import Worker
@@ -36,8 +36,9 @@ def words_for_both(servers: str, topic: str = "vectis.orders", **redpanda: Any) 
         return str(published), working_fails(worker_hub(servers, topic, **redpanda))
 
 
-def worker_hub(servers: str, topic: str, **redpanda: Any) -> Hub:
-    hub = hub_on(servers, config={"consumer": {"group": unique_name("shop")}}, **redpanda)
+def worker_hub(servers: str, topic: str, group: str | None = None, **redpanda: Any) -> Hub:
+    config = {"consumer": {"group": group or unique_name("shop")}}
+    hub = hub_on(servers, config=config, **redpanda)
     hub.on_event("order.created", lambda event_type, payload: None, topic=topic)
     return hub
 
@@ -153,15 +154,28 @@ def test_a_topic_that_does_not_exist_names_the_command_that_makes_it(
     assert error.fate in ("not_sent", "rejected")
 
 
-def test_a_topic_that_this_user_may_not_use(secured_broker: Secured) -> None:
-    settings: dict[str, Any] = {
+def as_shop(secured_broker: Secured) -> dict[str, Any]:
+    return {
         "security_protocol": "SASL_SSL",
         "ssl_cafile": str(secured_broker.authority.file),
         "sasl_username": USER,
         "sasl_password": PASSWORD,
     }
+
+
+def test_a_topic_that_this_user_may_not_use(secured_broker: Secured) -> None:
+    settings = as_shop(secured_broker)
     servers = secured_broker.broker.node.address("SASL_SSL")
     published = publishing_fails(hub_on(servers, **settings), FORBIDDEN)
     assert published.fate in ("not_sent", "rejected")
     told = str(published), working_fails(worker_hub(servers, FORBIDDEN, **settings))
     assert_said(told, FORBIDDEN, "may not use", "[redpanda] sasl_username")
+
+
+def test_a_group_that_this_user_may_not_join(secured_broker: Secured) -> None:
+    topic = create_topic(secured_broker.broker.servers, unique_name("open"))
+    servers = secured_broker.broker.node.address("SASL_SSL")
+    hub = worker_hub(servers, topic, group=FORBIDDEN, **as_shop(secured_broker))
+    said = working_fails(hub)
+    assert f"may not join group {FORBIDDEN}" in said
+    assert "[redpanda] sasl_username" in said
