@@ -99,6 +99,8 @@ class Following:
             VectisError: Something could not be sent.
         """
         await self._worker.start()
+        if self._kill_at:
+            await self._commits.count(())  # connects; once work is under way that takes too long
         started = perf_counter()
         sending = asyncio.create_task(self._producer.run())
         sending.add_done_callback(lambda _: self._note_sent(started))
