@@ -25,6 +25,8 @@ _LOOK_EVERY = 0.02  # seconds between looks into the ledger
 _PATIENCE = 30.0  # seconds without any progress until it counts as stuck
 _KILL_AT = (0.3, 0.45, 0.6, 0.7, 0.8, 0.9)  # parts of all messages; later ones only when needed
 _UNCOMMITTED = 20  # entries at least that have to come again when the worker is killed
+_SURELY_AT = 0.6  # by then one is killed, whether anything comes again or not
+_FEWEST = 200  # entries; before that there is nothing to aim at
 _OF_OTHERS = 100  # entries that may be uncommitted because another worker made them
 
 
@@ -79,6 +81,7 @@ class Following:
         self._processes = plan.processes
         self._uncommitted = _UNCOMMITTED + _OF_OTHERS * (plan.processes - 1)
         self._kill_at = [int(most * part) for part in _KILL_AT] if plan.kill_worker else []
+        self._surely_at = max(int(most * _SURELY_AT), _FEWEST)
         self._entered = 0
         self._redeliveries = 0
         self._redeliveries_before = 0  # the last kill: some may come of members that join
@@ -96,6 +99,8 @@ class Following:
             VectisError: Something could not be sent.
         """
         await self._worker.start()
+        if self._kill_at:
+            await self._commits.count(())  # connects; once work is under way that takes too long
         started = perf_counter()
         sending = asyncio.create_task(self._producer.run())
         sending.add_done_callback(lambda _: self._note_sent(started))
@@ -139,7 +144,9 @@ class Following:
         # After a commit and before the next: what was committed stays, what was not comes again.
         state = await self._state()
         before = self.kills[-1].committed if self.kills else 0
-        if state.committed <= before or state.entered - state.committed < self._uncommitted:
+        # A slow machine commits before that much has gathered: the first kill does without.
+        wanted = 0 if not self.kills and state.entered >= self._surely_at else self._uncommitted
+        if state.committed <= before or state.entered - state.committed < wanted:
             return
         victim = await self._worker.kill_one()
         state = await self._state(victim)
