@@ -169,6 +169,7 @@ class TestRoundTrip:
             time=NOON,
             correlation_id="c",
             causation_id="0",
+            version=3,
         )
         received = decode(carried(write(event, version=3, traceparent=TRACE)), max_bytes=CAP)
         assert {name: getattr(received.event, name) for name in Event.__slots__} == {

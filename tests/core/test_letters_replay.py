@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from tests.core.worker_world import LETTERS, TOPIC, Shop, eventually, read
-from vectis.core import Hub, hookimpl
+from vectis.core import Hub, event_type, hookimpl
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import HookError, Reject, RetryLater, TransportError
 from vectis.core.letters import StoredLetter, read_record
@@ -684,7 +684,16 @@ def test_purged_letters_do_not_come_again_and_stay_in_the_topic() -> None:
 def test_topics_are_found_in_config_catalogue_and_handlers() -> None:
     hub = Hub({"topics": {"a": ["order.created"]}, "consumer": {"topics": ["b"]}}, discover=False)
     hub.on_event("order.created", print, topic="c")
-    assert known_topics(hub) == ("a", "b", "c")
+
+    @event_type("shop.closed", topic="d")
+    @attrs.frozen
+    class Closed:
+        id: str
+
+    async def close(event: Closed) -> None: ...
+
+    hub.on_event(Closed, close)  # the class is in no plugin's catalogue
+    assert known_topics(hub) == ("a", "b", "c", "d")
     assert dead_letter_topics(["a", "b.dlq", "b"]) == ("a.dlq", "b.dlq")
 
 

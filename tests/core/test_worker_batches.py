@@ -18,12 +18,15 @@ from vectis.core.events import Event, current_event, current_events
 from vectis.core.events.consumer import on_event
 from vectis.core.exceptions import BatchFailed, Reject, RetryLater, SubscriptionError
 from vectis.core.marks import subscription
-from vectis.core.worker import Worker
+from vectis.core.worker import Worker, letters
 from vectis.core.worker.batches import Batch, Batches
 from vectis.core.worker.calling import Callee
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from vectis.core import Hub
+    from vectis.core.dead_letter import DeadLetter
 
 
 def work(shop: Shop, payloads: Iterable[tuple[int, str]], finished: int | None = None) -> None:
@@ -295,3 +298,30 @@ def test_a_signature_that_does_not_fit_is_refused_in_its_own_words() -> None:
 
         @on_event("order.created", batch=10)
         async def store(payloads: list[Any]) -> None: ...
+
+
+def test_a_delivery_may_be_through_a_second_batch_before_the_first_one_has_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, seen, second_ran = Shop(concurrency=4), list[int](), asyncio.Event()
+    write = letters.write
+
+    async def refuse(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        raise BatchFailed({number: Reject("no") for number in range(len(payloads))})
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        seen.extend(numbers(payloads))
+        second_ran.set()
+
+    async def late(letter: DeadLetter, hub: Hub) -> bool:
+        if letter.delivery.offset:  # the first one's is written, and that one goes on
+            await second_ran.wait()
+        return await write(letter, hub)
+
+    monkeypatch.setattr(letters, "write", late)
+    shop.on("order.created", refuse, batch=10)
+    shop.on("order.created", store, batch=10)
+    work(shop, each_its_own_key(4))
+    assert sorted(seen) == [0, 1, 2, 3]
+    assert shop.report.dead_lettered == 4
+    assert sum(shop.committed().values()) == 4

@@ -17,6 +17,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from tests.core.worker_world import eventually
 from tests.kafka.records import read_all, write
 from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.connections import publish, refusal
@@ -481,3 +482,32 @@ def test_a_record_of_another_client_is_read_as_it_is(
     topic = new_topic(partitions=1)
     write(broker.servers, topic, [b"theirs"], key=None)
     assert publish(settings(broker.servers), topic).offset == 1
+
+
+def test_publishing_goes_on_and_ends_in_time_after_somebody_cancelled_every_task() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = free.getsockname()[1]
+
+    async def main() -> list[PublishError]:
+        hub = Hub(
+            {
+                "hub": {"publish_timeout": 1.0},
+                "redpanda": {"bootstrap_servers": f"127.0.0.1:{nobody}"},
+            }
+        )
+        first = asyncio.create_task(hub.publish("orders", "order.created", {"n": 1}, "7"))
+        await eventually(lambda: any("producer" in task.get_name() for task in asyncio.all_tasks()))
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.wait([first])
+        ends = []
+        for number in (2, 3):
+            with pytest.raises(PublishError) as caught:
+                async with asyncio.timeout(30):  # else it would hang for ever
+                    await hub.publish("orders", "order.created", {"n": number}, "7")
+            ends.append(caught.value)
+        await hub.shutdown()
+        return ends
+
+    assert [error.fate for error in asyncio.run(main())] == ["not_sent", "not_sent"]

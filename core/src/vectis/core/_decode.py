@@ -216,6 +216,7 @@ def _received(
         time=time_of(delivery.timestamp) if time is None else read_time(time),
         correlation_id=take("correlationid", None) or None,
         causation_id=take("causationid", None) or None,
+        version=version,
     )
     traceparent = take("traceparent", None) or None
     return Received(event, Envelope(mode, version, traceparent, attributes))

@@ -130,6 +130,7 @@ class Usual(Received):
                 time=time,
                 correlation_id=said.get("correlationid") or None,
                 causation_id=said.get("causationid") or None,
+                version=stated.version,
             )
             return self.event
         if name == "envelope":

@@ -30,8 +30,9 @@ def default_hub(observers: Sequence[object] = ()) -> Hub:
     Raises:
         RuntimeError: There are observers, and the hub was made before without them.
     """
-    if _hub is not None and not observers:
-        return _hub  # without the lock, for every publish asks
+    hub = _hub
+    if hub is not None and not observers:
+        return hub  # without the lock, for every publish asks
     with _lock:
         if _hub is None:
             from vectis.core.hub import Hub

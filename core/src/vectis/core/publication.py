@@ -133,6 +133,8 @@ class Publication:
             if version is None:
                 known = self._hub.catalogue.find(event_type)
                 version = None if known is None else known.version
+            elif version.__class__ is not int:  # True and 1.0 would be found below as 1
+                check_version(event_type, version)
             template = self._templates.get((topic, event_type, source, version))
         except TypeError:  # unhashable: what is wrong is said below
             template = None

@@ -61,6 +61,7 @@ class Intake:
         self._wanted: frozenset[TopicPartition] | None = None  # not paused; None: to be made
         self._waiting: asyncio.Task[dict[KafkaPartition, list[Any]]] | None
         self._waiting = None
+        self._stale: set[TopicPartition] = set()  # moved or let go while that waits
         self._wake: asyncio.Future[None] | None = None
         self._woken = False
         self.barred = False
@@ -94,11 +95,13 @@ class Intake:
             self._held.pop(where, None)
             self._paused.discard(where)
             self._ahead.pop(where, None)
+            self._stale.add(where)
         self._changed()
 
     def move(self, where: TopicPartition, offset: int) -> None:
         """Make an offset the next one to come from a partition."""
         self._ahead.pop(where, None)
+        self._stale.add(where)
         self._abort()
         self.consumer.seek(self._held[where], offset)
 
@@ -142,7 +145,7 @@ class Intake:
             wanted = self._wanted = self.held - self._paused
         if not wanted:
             return []
-        if sum(map(len, self._ahead.values())) < most:
+        if sum(len(self._ahead.get(where, ())) for where in wanted) < most:
             await self._receive(wanted, _TIMES * most)
         found = self._from_ahead(most)
         if found:
@@ -173,6 +176,7 @@ class Intake:
         self._wake = asyncio.get_running_loop().create_future()
         wanted = self._wanted
         if wanted and not self.barred:
+            self._stale.clear()
             self._waiting = asyncio.ensure_future(taken(self.consumer, wanted, seconds, most))
         both = [future for future in (self._waiting, self._wake) if future is not None]
         try:
@@ -202,7 +206,8 @@ class Intake:
         except Exception as error:
             await self._recover(error)
             return
-        self._keep(records)
+        stale = self._stale
+        self._keep({p: some for p, some in records.items() if TopicPartition(*p) not in stale})
 
     def _keep(self, records: Mapping[KafkaPartition, Sequence[Any]]) -> None:
         for partition, some in records.items():
@@ -213,12 +218,13 @@ class Intake:
     def _from_ahead(self, most: int) -> list[Delivery]:
         found: list[Delivery] = []
         for where in [where for where in self._ahead if where not in self._paused]:
-            deliveries = self._ahead.pop(where)
             room = most - len(found)
+            if not room:
+                break
+            deliveries = self._ahead.pop(where)
             found += deliveries[:room]
             if len(deliveries) > room:
                 self._ahead[where] = deliveries[room:]
-                break
         return found
 
     async def _receive(self, wanted: frozenset[TopicPartition], most: int) -> None:
@@ -256,7 +262,11 @@ class Intake:
         if self._held.get(where) is not partition:
             return
         offset = min(max(wanted, first), end)
+        # What was received before stays: it is there, and would be passed over else.
+        ahead = [delivery for delivery in self._ahead.get(where, ()) if delivery.offset < offset]
         self.move(where, offset)
+        if ahead:
+            self._ahead[where] = ahead
         if offset == wanted or not wanted:
             return
         if offset > wanted:

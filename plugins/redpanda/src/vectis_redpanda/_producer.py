@@ -63,6 +63,8 @@ class Producer:
         self._sessions: set[Session] = set()  # that one, and those with something under way
         self._aside: set[asyncio.Task[None]] = set()
         self._trouble: TransportError | None = None
+        self.ended = False
+        """Whether it sends nothing more: its task ends, with every other of the loop perhaps."""
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
 
@@ -125,6 +127,9 @@ class Producer:
                     self._backlog.fail_waiting(error)
         finally:
             # Here also when the event loop ends and nobody has closed anything.
+            self.ended = True
+            ended = TransportError(f"the connection to {self._link.named} was closed")
+            self._backlog.give_up(self._trouble or ended, self._loop.time())
             if self._timer is not None:
                 self._timer.cancel()
             for task in (*self._seeking.values(), *self._aside):
@@ -280,7 +285,7 @@ class Producer:
 
     def _sweep(self) -> None:
         """Give up on what is late, and come again when the next one is."""
-        now = self._loop.time()
+        now, self._timer = self._loop.time(), None
         # Its producer may never come back: the brokers may have other addresses by now.
         for session in self._backlog.stuck(now):
             self._abandon(session, now)
@@ -289,8 +294,6 @@ class Producer:
             self._timer = self._loop.call_at(oldest + self._patience, self._sweep)
         elif self._backlog.outstanding:  # nobody waits for it any more, and it is still under way
             self._timer = self._loop.call_later(self._patience, self._sweep)
-        else:
-            self._timer = None
 
     def _abandon(self, session: Session, now: float) -> None:
         session.worn = True

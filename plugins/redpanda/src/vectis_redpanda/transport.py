@@ -115,7 +115,7 @@ class RedpandaTransport:
     def _here(self) -> Producer:
         loop = asyncio.get_running_loop()
         producer = self._producers.get(loop)
-        if producer is None:
+        if producer is None or producer.ended:
             for other in [known for known in self._producers if known.is_closed()]:
                 self._producers.pop(other, None)
             producer = self._producers[loop] = Producer(self.link, self._patience)

@@ -118,6 +118,7 @@ class Event:
         time: datetime | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        version: int | None = None,
     ) -> Event:
         """Make the event of a delivery: its data is the payload as it came, any JSON value.
 
@@ -136,6 +137,8 @@ class Event:
             event.correlation_id = correlation_id
         if causation_id is not None:
             event.causation_id = causation_id
+        if version is not None:
+            event.version = version
         event.__class__ = cls
         sealed: Event = event
         return sealed

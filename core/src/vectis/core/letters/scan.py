@@ -9,6 +9,7 @@ import attrs
 from vectis.core.dead_letter import SUFFIX, topic_of
 from vectis.core.letters.shelf import Shelf
 from vectis.core.letters.wire import StoredLetter, read_record
+from vectis.core.topics import topics_of_handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,9 @@ def known_topics(hub: Hub) -> tuple[str, ...]:
     """Return every topic that a hub knows: of its config, its catalogue and its handlers."""
     named = {*hub.topics, *hub.consumer_settings.topics}
     named |= {known.topic for known in hub.catalogue if known.topic}
-    named |= {s.topic for s in hub.subscriptions if s.scope == "service" and s.topic}
+    for subscription in hub.subscriptions:
+        if subscription.scope == "service":
+            named |= {source.topic for source in topics_of_handler(hub, subscription)}
     return tuple(sorted(named))
 
 

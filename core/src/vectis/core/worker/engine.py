@@ -179,7 +179,9 @@ class Engine:
         """Note what became of what was awaited."""
         following = []
         for one, wait in answer if isinstance(job, Batch) else ((job, answer),):
-            del one.partition.running[one]
+            # One that waits for a batch handler has taken itself out, and may run in it by now.
+            if wait != NEVER or one.partition.dropped:
+                one.partition.running.pop(one, None)
             if wait is not None:
                 self._later(one, wait)
                 if not one.partition.calm:

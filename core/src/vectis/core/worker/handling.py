@@ -223,6 +223,7 @@ class Handling:
                     misfit = callee.misfit(job)
                     if misfit is None:
                         self.batches.join(job, callee)
+                        running.pop(job, None)
                         return NEVER
                     begun = _failing(misfit)
                 running[job] = monotonic()

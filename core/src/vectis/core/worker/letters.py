@@ -47,7 +47,7 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
         "%s set aside to %s%s: %s",
         letter.delivery.place,
         letter.topic,
-        f" for {letter.handler} after {letter.attempts} attempts" if letter.handler else "",
+        f" for {letter.handler}, attempts: {letter.attempts}" if letter.handler else "",
         letter.error,
         extra=fields_of(letter.delivery, letter.handler),
     )

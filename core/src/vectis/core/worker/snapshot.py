@@ -189,14 +189,15 @@ class Snapshots:
         lag = self._vitals.lag
         partitions = self._engine.partitions.copy().values()
         for partition in sorted(partitions, key=lambda partition: partition.where):
-            where, mark = partition.where, partition.watermark
+            where = partition.where
+            position, above = partition.watermark.look()
             yield PartitionStatus(
                 topic=where.topic,
                 partition=where.partition,
                 lag=lag.get(where),
-                in_flight=len(mark),
-                bytes=mark.size,
-                position=mark.position,
+                in_flight=len(above),
+                bytes=sum([place.size for place in above]),
+                position=position,
                 paused=partition.paused,
                 quiet=bool(partition.quiet_until),
             )

@@ -87,6 +87,18 @@ class Watermark(Generic[H]):
         """The first unfinished one: what holds the watermark. May be asked from any thread."""
         return next((place for place in self._held.copy() if not place.finished), None)
 
+    def look(self) -> tuple[int | None, list[H]]:
+        """Return the position, and what is above the watermark, as if it were moved now.
+
+        May be asked from any thread, and moves nothing.
+        """
+        position, held = self.position, list(self._held.copy())
+        for number, place in enumerate(held):
+            if not place.finished:
+                return position, held[number:]
+            position = place.offset + 1
+        return position, []
+
     def receive(self, places: Sequence[H]) -> None:
         """Note deliveries, in the order of offsets.
 
