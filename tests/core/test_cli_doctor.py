@@ -328,6 +328,25 @@ def put(world: World, message: Message) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("handler", "remedy"),
+    [
+        ("", "nobody can read them: `vectis dlq show` shows one, `vectis dlq purge` lets go"),
+        ("app:sync", "`vectis dlq replay` gives them to their handlers\n"),
+    ],
+)
+def test_letters_that_nobody_can_read_are_not_to_be_replayed(
+    world: World, handler: str, remedy: str
+) -> None:
+    world.config(WORKS)
+    world.module("shop", CONSUMES.replace("a.b", "order.created"))
+    put(world, Message("orders", b"7", b"{}"))
+    letter(world, "shop", handler)
+    answer = world.vectis("doctor", "--module", "shop")
+    assert remedy in answer.out
+    assert ("dlq replay" in answer.out) is bool(handler)
+
+
 def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World) -> None:
     world.config(WORKS)
     world.module("shop", CONSUMES.replace("a.b", "order.created"))
@@ -350,7 +369,9 @@ def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World)
     assert "-> `vectis consume` handles them" in answer.out
     assert (
         "warn  dead letters: 3 wait for shop: 2 of app:sync, 1 of no handler\n"
-        "      -> `vectis dlq list` shows them and why"
+        "      -> `vectis dlq list` shows them and why, `vectis dlq replay` gives them to their "
+        "handlers; those of no handler nobody can read: `vectis dlq show` shows one, "
+        "`vectis dlq purge` lets go of them\n"
     ) in answer.out
     assert (world.here / "events.db").read_bytes() == before
 

@@ -296,6 +296,29 @@ def test_the_command_shows_rules_and_findings(tmp_path: Path) -> None:
     assert world.vectis("plugins", "check", "nobody").code == 2
 
 
+@pytest.mark.parametrize(
+    ("source", "unknown"),
+    [
+        ("import nothing_of_this_name", ["import", "settings", "handlers", "shutdown"]),
+        ("import os; os._exit(7)", ["import", "settings", "handlers", "shutdown"]),
+        ("vectis_requires = ('nobody',)", ["settings", "handlers", "shutdown"]),
+        ("def vectis_startup(hub): ...", ["settings", "handlers", "shutdown"]),
+    ],
+    ids=["no import", "an exit", "an unmet need", "an unmarked hook"],
+)
+def test_what_could_not_be_checked_is_not_called_right(
+    tmp_path: Path, source: str, unknown: list[str]
+) -> None:
+    world = World(tmp_path)
+    world.install("acme", plugin="acme = acme", acme=source)
+    answer = world.vectis("plugins", "check", "acme")
+    assert "note   nothing is left behind after shutdown\n       this could not be" in answer.out
+    assert "acme does not conform: 1 to mend" in answer.out
+    rules = world.vectis("plugins", "check", "acme", "--json").json["rules"]
+    expected = dict.fromkeys(rules, "ok") | dict.fromkeys(unknown, "note") | {"hooks": "fault"}
+    assert rules == expected
+
+
 def test_the_command_writes_json(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.install("acme", plugin="acme = acme:Plugin", acme=GOOD)

@@ -123,8 +123,10 @@ def test_what_a_plugin_subscribes_while_it_registers_is_its_own() -> None:
 def test_emitting_without_a_bus_raises_when_somebody_waits() -> None:
     hub = Hub({}, discover=False)
     hub.subscribe("order.*", print)
-    with pytest.raises(TransportError, match=r"no bus plugin is enabled.*\(app:print\)"):
-        emit(hub, Event("order.created"))
+    for _ in range(2):  # the first one starts the hub, too
+        with pytest.raises(TransportError, match=r"no bus plugin.*\(app:print\)") as caught:
+            emit(hub, Event("order.created"))
+        assert caught.value.__context__ is None, "nobody wants to read of the look-up that failed"
 
 
 def test_emitting_without_a_bus_is_nothing_when_nobody_waits() -> None:

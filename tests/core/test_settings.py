@@ -388,6 +388,18 @@ class TestTypes:
                 "5",
                 'budget_ms must be a whole number, not the string "5": write it without quotes',
             ),
+            ("budget_ms", "high", 'budget_ms must be a whole number, not the string "high"'),
+            ("budget_ms", "1.5", 'budget_ms must be a whole number, not the string "1.5"'),
+            (
+                "ratio",
+                "1.5",
+                'ratio must be a number, not the string "1.5": write it without quotes',
+            ),
+            (
+                "eager",
+                "true",
+                'eager must be true or false, not the string "true": write it without quotes',
+            ),
             ("ratio", True, "ratio must be a number, not true"),
             ("ratio", float("nan"), "ratio must be a number, not nan"),
             ("ratio", 10**400, "ratio must be a number, not 1000"),
@@ -427,8 +439,7 @@ class TestTypes:
         with pytest.raises(ConfigError) as caught:
             load(tmp_path).table("acme", Acme)
         assert str(caught.value) == (
-            "vectis.toml:4: [acme] budget_ms must be a whole number, not the string "
-            '"many": write it without quotes'
+            'vectis.toml:4: [acme] budget_ms must be a whole number, not the string "many"'
         )
 
     def test_an_unknown_key_is_an_error_with_the_nearest(self, tmp_path: Path) -> None:

@@ -251,6 +251,31 @@ def test_the_end_of_standard_input_stops_it_when_it_is_asked_to_heed_that(
     assert "group shop stopped: 0 handled" in worker.said()
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_standard_input_that_is_at_its_end_hides_no_error(place: Place, processes: str) -> None:
+    place.module("import no_such_library")
+    worker = place.start(
+        "--stop-on-eof", "--processes", processes, "shop_handlers", stdin=subprocess.DEVNULL
+    )
+    worker.may_end = True
+    assert worker.end() == 2, worker.said()
+    assert "No module named 'no_such_library'" in worker.said()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_standard_input_that_is_at_its_end_stops_what_can_start(
+    place: Place, processes: str
+) -> None:
+    place.module(ORDERS)
+    worker = place.start(
+        "--stop-on-eof", "--processes", processes, "shop_handlers", stdin=subprocess.DEVNULL
+    )
+    worker.may_end = True
+    assert worker.end() == 0, worker.said()
+    assert "standard input has ended: " in worker.said()
+    assert "group shop stopped: 0 handled" in worker.said()
+
+
 def test_members_run_with_the_options_of_the_supervisors_interpreter(place: Place) -> None:
     (place.folder / "site").mkdir()
     source = "import sys; record(sys.flags.safe_path, sys.warnoptions)\n"

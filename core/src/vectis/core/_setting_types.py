@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc
 import enum
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -139,7 +140,19 @@ def hint(wanted: Any, value: object, shown: bool) -> str:
         return ""
     if array_of(wanted):
         return f": write [{_quoted(masked(value)) if shown else '...'}], with brackets"
-    return ": write it without quotes" if wanted in (int, float, bool) else ""
+    return ": write it without quotes" if _reads_as(wanted, value) else ""
+
+
+def _reads_as(wanted: Any, text: str) -> bool:
+    """Tell whether a text is a value of a type once the quotes around it are gone."""
+    if wanted is bool:
+        return text in ("true", "false")
+    if wanted not in (int, float):
+        return False
+    try:
+        return math.isfinite(wanted(text))
+    except (ValueError, OverflowError):
+        return False
 
 
 def _quoted(value: object) -> str:

@@ -271,10 +271,12 @@ class Hub:
         try:
             send = self._sends[event.type]
         except KeyError:
-            send = self._prepare(event.type)
+            pass  # what is wrong is told without it
         except AttributeError:
             raise _no_event(event) from None
-        return send(event)
+        else:
+            return send(event)
+        return self._prepare(event.type)(event)
 
     def _prepare(self, event_type: str) -> Send:
         if not self.startup.done:

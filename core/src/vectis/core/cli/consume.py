@@ -72,12 +72,12 @@ def consume(
     """
     from vectis.core.worker.leash import RUNS, Leash
 
-    # Before anything is imported that may take long: whoever let go must not wait for it.
+    # Before anything is imported that may take long: a supervisor must not wait for its members.
     leash = None
     if member is not None:
-        leash = Leash("the supervisor stops or is gone")
+        leash = Leash("the supervisor stops or is gone", waits=False)
     elif stop_on_eof:
-        leash = Leash("standard input has ended")
+        leash = Leash("standard input has ended", waits=True)
     from vectis.core.settings import Config, ConsumerSettings
 
     settings = Config.load().table("consumer", ConsumerSettings)

@@ -28,7 +28,9 @@ _ENOUGH = 10.0  # seconds; whoever runs doctor waits for it
 _MOST = 10_000  # records that are read to be counted one by one
 _SHOWN = 3  # handlers that are named
 
-_LIST = "`vectis dlq list` shows them and why, `vectis dlq replay` gives them to their handlers"
+_LIST = "`vectis dlq list` shows them and why"
+_REPLAY = f"{_LIST}, `vectis dlq replay` gives them to their handlers"
+_PURGE = "`vectis dlq show` shows one, `vectis dlq purge` lets go of them"
 
 
 def letters(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
@@ -45,9 +47,9 @@ def letters(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
         yield _unreadable("dead letters", error)
         return
     if unread:
-        yield Check("dead letters", "warn", f"up to {unread} wait for {group}", _LIST)
+        yield Check("dead letters", "warn", f"up to {unread} wait for {group}", _REPLAY)
     elif waiting:
-        yield Check("dead letters", "warn", _told(waiting, group), _LIST)
+        yield Check("dead letters", "warn", _told(waiting, group), _remedy(waiting))
     else:
         yield Check("dead letters", "ok", f"none wait for {group} on {', '.join(topics)}")
 
@@ -100,6 +102,16 @@ def _told(waiting: Sequence[Waiting], group: str) -> str:
         by.append("others")
     wait = "waits" if len(waiting) == 1 else "wait"
     return f"{len(waiting)} {wait} for {group}: {', '.join(by)}"
+
+
+def _remedy(waiting: Sequence[Waiting]) -> str:
+    """Return what to do: what has no handler, nobody can read, and a replay leaves it."""
+    replayable = sum(isinstance(one, StoredLetter) and bool(one.letter.handler) for one in waiting)
+    if replayable == len(waiting):
+        return _REPLAY
+    if replayable:
+        return f"{_REPLAY}; those of no handler nobody can read: {_PURGE}"
+    return f"{_LIST}; nobody can read them: {_PURGE}"
 
 
 def _unreadable(name: str, error: Exception) -> Check:

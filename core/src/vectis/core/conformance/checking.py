@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectis.core._environment import variable
-from vectis.core.conformance.findings import RULES, Finding
+from vectis.core.conformance.findings import RULES, Finding, not_checked
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import discover, nearest
 from vectis.core.redact import one_line
@@ -23,10 +23,12 @@ from vectis.core.redact import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vectis.core.conformance.findings import Rule
     from vectis.core.plugins import Plugin
 
 __all__ = ["check_plugin"]
 
+_IN_USE: tuple[Rule, ...] = ("settings", "handlers", "shutdown")
 _TAIL = 300  # characters of what a child said last
 
 
@@ -71,10 +73,17 @@ def check_plugin(
         "path": [entry or str(Path.cwd()) for entry in sys.path],
     }
     findings = _child("importing", task, timeout)
-    if not any(finding.rule == "hooks" and finding.fault for finding in findings):
+    if not _stopped(findings):
         findings += _child("using", task, timeout)
+    if _stopped(findings):
+        findings += map(not_checked, _IN_USE)
     order = list(RULES)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.rule)))
+
+
+def _stopped(findings: list[Finding]) -> bool:
+    """Tell whether what was found kept the check from going on."""
+    return any(finding.rule == "hooks" and finding.fault for finding in findings)
 
 
 def _installed(name: str) -> Plugin:
@@ -117,20 +126,25 @@ def _child(part: str, task: dict[str, Any], timeout: float) -> list[Finding]:
             )
         except subprocess.TimeoutExpired:
             text = f"{part} it did not end within {timeout:g} s"
-            return [Finding("hooks", text, "Let nothing wait without a bound, or give a timeout=")]
+            return _broken_off(part, text, "Let nothing wait without a bound, or give a timeout=")
         said = (done.stdout + done.stderr).decode(errors="replace").strip()
         try:
             found = [Finding(**each) for each in json.loads(answer.read_text(encoding="utf-8"))]
         except (OSError, ValueError):
             last = one_line(said[-_TAIL:])
             text = f"{part} it ended its process with exit code {done.returncode}: {last}"
-            return [Finding("hooks", text, "An import, a hook or a handler must not end a process")]
+            return _broken_off(part, text, "An import, a hook or a handler must not end a process")
     if said and part == "importing":
         advice = "Write nothing on import; log through logging.getLogger(__name__) when it is used"
         found.append(
             Finding("import", f"it writes {one_line(said[:_TAIL])!r} when imported", advice)
         )
     return found
+
+
+def _broken_off(part: str, text: str, advice: str) -> list[Finding]:
+    found = [Finding("hooks", text, advice)]
+    return [*found, not_checked("import")] if part == "importing" else found
 
 
 # The parent's import path first of all: the plugin, and core, may be found there alone.

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["RULES", "Finding", "Rule"]
+__all__ = ["RULES", "Finding", "Rule", "not_checked"]
 
 Rule = Literal["import", "hooks", "settings", "handlers", "shutdown"]
 
@@ -38,3 +38,9 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.text}. {self.advice}"
+
+
+def not_checked(rule: Rule) -> Finding:
+    """Return that nothing is known about a rule, because the plugin could not be loaded or used."""
+    text = "this could not be checked, because of what is said of its loading and its hooks"
+    return Finding(rule, text, "Mend that, and check again", fault=False)

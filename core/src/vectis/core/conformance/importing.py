@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectis.core import hookspecs
-from vectis.core.conformance.findings import Finding
+from vectis.core.conformance.findings import Finding, not_checked
 from vectis.core.conformance.leftovers import descriptors
 from vectis.core.hookchecks import checked
 from vectis.core.hookhistory import outdated
@@ -59,7 +59,7 @@ def examine(name: str, module: str) -> list[Finding]:
         where = place(error, module)
         text = f"it cannot be imported: {type(error).__name__}: {error}"
         advice = f"Mend the import{f', {where}' if where else ''}"
-        return [Finding("hooks", text, advice)]
+        return [Finding("hooks", text, advice), not_checked("import")]
     watch.on = False
     effects = [*watch.findings.values(), *_changed(before, _state()), *_started()]
     return [*effects, *_hooks(loaded)]

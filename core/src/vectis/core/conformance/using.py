@@ -128,6 +128,9 @@ async def _round(
     except Exception as error:
         text = f"the hub does not start with it: {type(error).__name__}: {error}"
         findings.append(Finding("shutdown", text, "Give what it needs with config="))
+        if call:
+            text = "they were not all called, so their time is not known"
+            findings.append(Finding("handlers", text, "Mend the start first", fault=False))
     await hub.shutdown()
     for _ in range(_TURNS):
         left = asyncio.all_tasks() - {here}

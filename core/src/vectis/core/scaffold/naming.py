@@ -55,7 +55,12 @@ class Names:
             )
         normalised = normal(name)
         module = normalised.replace("-", "_")
-        if not module.isidentifier() or keyword.iskeyword(module):
+        if keyword.iskeyword(module):
+            raise PluginError(
+                f"{module!r} can be no Python module, for it is a word of the language: "
+                f"put a word of yours before it, as in acme-{normalised}"
+            )
+        if not module.isidentifier():
             raise PluginError(f"{module!r} can be no Python module: begin the name with a letter")
         if module in sys.stdlib_module_names or module in ("vectis", "tests"):
             raise PluginError(f"a module {module!r} is there already: put a word of yours before")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,20 +24,31 @@ _STDIN = 0
 class Leash:
     """Waits for the end of standard input, from when it is made.
 
-    Until somebody heeds it, this process leaves at once: it has not begun anything.
-
     Args:
         end: What its end means, for the log.
+        waits: What an end does that comes before somebody heeds it, when nothing has begun yet.
+            True has it wait until then, so that what keeps this process from starting is still
+            said, also when there was nothing on standard input from the first. False leaves at
+            once, without a word.
     """
 
-    def __init__(self, end: str) -> None:
+    def __init__(self, end: str, *, waits: bool) -> None:
         self.end = end
-        self._heed: Callable[[], object] = _leave
+        self._heed: Callable[[], object] = (lambda: None) if waits else _leave
+        self._ended = False
+        self._turn = Lock()  # between the end and who begins to heed it: one of them calls
         Thread(target=self._wait, name="vectis-leash", daemon=True).start()
 
     def heed(self, let_go: Callable[[], object]) -> None:
-        """Have something called, in another thread, when the parent lets go."""
-        self._heed = let_go
+        """Have something called, in another thread, when the parent lets go.
+
+        Where it has already, that is now, and in this thread.
+        """
+        with self._turn:
+            self._heed = let_go
+            ended = self._ended
+        if ended:
+            let_go()
 
     def say(self, word: str) -> None:
         """Send a line to a parent whose end takes some; one that is gone needs none."""
@@ -49,8 +60,11 @@ class Leash:
             # os.read: a daemon thread inside sys.stdin would hold its lock at the end of Python.
             while os.read(_STDIN, 1024):
                 pass
+        with self._turn:
+            self._ended = True
+            heed = self._heed
         with suppress(RuntimeError):  # an event loop that was closed at the same moment
-            self._heed()
+            heed()
 
 
 def _leave() -> None:

@@ -73,6 +73,7 @@ class _Supervisor:
         self._longest = shutdown_timeout + _OVERTIME
         self._stopping = asyncio.Event()
         self._leaving = asyncio.Event()
+        self._ended_once = asyncio.Event()
         self._since = 0.0
         self._code = 0
         self._random = Random()
@@ -85,14 +86,15 @@ class _Supervisor:
 
         for number in _SIGNALS:
             signal.signal(number, signalled)
-        if leash is not None:
-            leash.heed(lambda: loop.call_soon_threadsafe(self._let_go, leash.end))
+        heeding = None if leash is None else asyncio.create_task(self._heed(leash))
         tasks: list[asyncio.Task[None]] = []
         try:
             tasks = await self._start()
             await self._stopping.wait()
             await self._drain(tasks)
         finally:
+            if heeding is not None:
+                heeding.cancel()
             for member in self._members:
                 member.kill()
         await asyncio.gather(*tasks)
@@ -108,10 +110,7 @@ class _Supervisor:
         """Start one member, and the others when it runs: what is wrong with all is said once."""
         first, *others = self._members
         tasks = [self._task(first)]
-        either = [asyncio.create_task(e.wait()) for e in (first.has_run, self._stopping)]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        for waiting in either:
-            waiting.cancel()
+        await _either(first.has_run, self._stopping)
         if not self._stopping.is_set():
             tasks += [self._task(member) for member in others]
         return tasks
@@ -135,6 +134,7 @@ class _Supervisor:
                 self._code = CANNOT_START
                 self._stop(f"{member} could not start")
                 return
+            self._ended_once.set()
             deaths = 1 if monotonic() - began > _STEADY else deaths + 1
             wait = _RESTART.wait(deaths, self._random)
             logger.log(
@@ -164,6 +164,15 @@ class _Supervisor:
         elif monotonic() - self._since > _ECHO:
             self._code = 128 + number
             self._leaving.set()
+
+    async def _heed(self, leash: Leash) -> None:
+        """Heed the leash once a member runs or has ended: until then one may yet say what is wrong.
+
+        Members that are released before they have begun leave without a word.
+        """
+        await _either(self._members[0].has_run, self._ended_once)
+        loop = asyncio.get_running_loop()
+        leash.heed(lambda: loop.call_soon_threadsafe(self._let_go, leash.end))
 
     def _let_go(self, why: str) -> None:
         if not self._stopping.is_set():
@@ -196,6 +205,16 @@ class _Supervisor:
         if not bad:
             logger.info("%s stopped", _counted(self._members))
         return 1 if bad else 0
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Wait for the first of several events."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 def _counted(members: Sequence[Member]) -> str:
