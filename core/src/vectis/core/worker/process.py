@@ -184,8 +184,7 @@ def _heeding_signals(worker: Worker, longest: float, leash: Leash | None) -> Ite
 
         def second(number: int, frame: object) -> None:
             if monotonic() - since > _ECHO:
-                os.write(2, b"left at once; what is not committed comes again\n")
-                _leave(128 + number)
+                _leave(128 + number, b"left at once; what is not committed comes again\n")
 
         for again in _SIGNALS:
             signal.signal(again, second)
@@ -221,5 +220,8 @@ def _give_up(worker: Worker) -> None:
         _leave(1)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int, said: bytes = b"") -> None:
+    if os.isatty(2):
+        said = b"\n" + said  # a status line may be there: what follows belongs below it
+    os.write(2, said)
     os._exit(code)  # stderr, where the log goes, keeps nothing back
