@@ -154,7 +154,7 @@ def test_the_list_tells_what_waits_and_why(here: World) -> None:
     assert "not set aside by a worker" in cells[1][-1]
     assert cells[2][2:] == ["undecodable", "0", "orders/0@2", "not JSON"]
     assert "3 wait for group shop: 1 app:sync, 1 foreign, 1 undecodable" in answer.out
-    assert "letters of other groups, left alone: 1 of billing" in answer.out
+    assert "letters that wait for other groups, left alone: 1 of billing" in answer.out
     assert "\x1b" not in answer.out
     few = here.vectis("dlq", "list", "--limit", "1").out
     assert "and 2 more: --limit 0 shows all of them" in few
@@ -287,6 +287,22 @@ def test_purge_asks_on_a_terminal_and_wants_yes_elsewhere(here: World) -> None:
     answer = here.vectis("dlq", "purge", "--yes")
     assert (answer.code, answer.out) == (0, "purged 1 letter of group shop\n")
     assert waiting(here) == []
+
+
+def test_of_other_groups_those_are_counted_that_wait(here: World) -> None:
+    put(here, a_letter(1), a_letter(2), a_letter(3))
+
+    def others() -> dict[str, int]:
+        counts: dict[str, int] = here.vectis("dlq", "list", "--group", "billing", "--json").json[
+            "other_groups"
+        ]
+        return counts
+
+    assert others() == {"shop": 3}
+    assert here.vectis("dlq", "purge", "orders.dlq/0@1", "--yes").code == 0  # a note settles it
+    assert others() == {"shop": 2}
+    assert here.vectis("dlq", "purge", "--yes").code == 0
+    assert others() == {}
 
 
 def on_a_terminal(world: World, typed: bytes, *arguments: str) -> int:

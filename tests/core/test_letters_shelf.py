@@ -162,6 +162,25 @@ def test_letters_of_other_groups_are_counted_and_hold_nothing_up() -> None:
     assert shelf.positions[here] == 2
 
 
+def test_settled_letters_of_other_groups_are_not_counted() -> None:
+    topic, (here, there, _) = Topic(), PARTITIONS
+    start = dict.fromkeys(PARTITIONS, 0)
+    for where in (here, here, there):
+        topic.letter(where, "billing")
+    topic.letter(here)
+    theirs = Shelf("billing", start, [read_record(one) for one in topic.records[here]])
+    topic.append(there, settled(theirs.waiting[1], "billing", "replayed", None))
+    shelf = topic.shelf(start)
+    assert shelf.others == {"billing": 2}
+    assert [record.offset for record in shelf.waiting] == [2]
+    shelf.passed_by("billing", {here: 1})
+    assert shelf.others == {"billing": 1}
+    shelf.passed_by("billing", {there: 1})
+    shelf.passed_by("nobody", {here: 3})
+    assert shelf.others == {}
+    assert len(shelf.waiting) == 1
+
+
 def test_a_note_of_another_group_settles_nothing() -> None:
     topic, (here, *_) = Topic(), PARTITIONS
     topic.letter(here)

@@ -123,6 +123,16 @@ class Reader:
         ends = await self._consumer.ends()
         return sum(max(0, end - self.starts.get(where, 0)) for where, end in ends.items())
 
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """Return what a group has committed of the partitions that were found; 0 for nothing.
+
+        Raises:
+            TransportError: The transport cannot be asked.
+        """
+        return {
+            where: await self._consumer.committed(where, group) or 0 for where in list(self.starts)
+        }
+
     async def pages(self) -> AsyncIterator[list[Delivery]]:
         """Yield what is there when this is called and was not read yet, some at a time, and end.
 

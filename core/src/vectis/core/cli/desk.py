@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 
 from vectis.core.cli.group import module_option
 from vectis.core.cli.reading import reading, started
-from vectis.core.exceptions import ConfigError
+from vectis.core.exceptions import ConfigError, TransportError
 from vectis.core.letters.choice import Choice, moment
 from vectis.core.letters.hold import group_of
 from vectis.core.letters.scan import dead_letter_topics, known_topics, load, scan
@@ -163,7 +163,12 @@ async def scanned(desk: Desk) -> Shelf:
         started(desk.hub),
         reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader,
     ):
-        return await scan(reader, desk.group)
+        shelf = await scan(reader, desk.group)
+        for other in shelf.others:
+            # Not every user may ask for every group; then its letters are counted from their notes.
+            with suppress(TransportError):
+                shelf.passed_by(other, await reader.committed(group_of(other)))
+        return shelf
 
 
 async def loaded(

@@ -78,7 +78,11 @@ def show_list(
 def _show_others(shelf: Shelf) -> None:
     if shelf.others:
         others = ", ".join(f"{number:,} of {name}" for name, number in sorted(shelf.others.items()))
-        line(Styled(f"letters of other groups, left alone: {one_line(others, 500)}", "hint"))
+        line(
+            Styled(
+                f"letters that wait for other groups, left alone: {one_line(others, 500)}", "hint"
+            )
+        )
 
 
 def show_list_as_json(

@@ -8,7 +8,7 @@ without a letter, hold nothing up.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from vectis.core.letters.wire import Foreign, Settled, StoredLetter
@@ -35,7 +35,6 @@ class Shelf:
 
     Attributes:
         group: The same.
-        others: How many letters of other groups there are, by group.
 
     Example:
         >>> from vectis.core.dead_letter import DeadLetter
@@ -57,22 +56,22 @@ class Shelf:
         self, group: str, starts: Mapping[TopicPartition, int], records: Iterable[Record]
     ) -> None:
         self.group = group
-        self.others: Counter[str] = Counter()
         self._positions = dict(starts)
         self._stored = dict(starts)
         self._ends = dict(starts)
         self._waiting: dict[tuple[TopicPartition, int], Waiting] = {}
+        self._others: dict[str, dict[tuple[TopicPartition, int], Waiting]] = {}
         notes: list[Settled] = []
         for record in records:
             self._ends[record.where] = record.offset + 1
             if isinstance(record, Settled):
-                if record.group == group:
-                    notes.append(record)
+                notes.append(record)
             elif isinstance(record, StoredLetter) and record.group != group:
-                self.others[record.group] += 1
+                theirs = self._others.setdefault(record.group, {})
+                theirs[record.where, record.offset] = record
             else:
                 self._waiting[record.where, record.offset] = record
-        valid = [note for note in notes if self._is_about_a_letter(note)]
+        valid = [n for n in notes if n.group == group and _is_about_one(n, self._waiting)]
         # What holds a partition's offset, in order: letters that wait, and notes that are needed.
         self._held: dict[TopicPartition, deque[Waiting | Settled]] = {
             where: deque() for where in self._ends
@@ -81,12 +80,35 @@ class Shelf:
             self._held[held.where].append(held)
         for note in valid:
             self._waiting.pop((note.letter, note.letter_offset), None)
+        for note in notes:
+            theirs = self._others.get(note.group, {})
+            if _is_about_one(note, theirs):
+                del theirs[note.letter, note.letter_offset]
         self._advance()
 
     @property
     def waiting(self) -> list[Waiting]:
         """What waits, by topic, partition and offset."""
         return [self._waiting[place] for place in sorted(self._waiting)]
+
+    @property
+    def others(self) -> dict[str, int]:
+        """How many letters wait for other groups, by group, as far as the records tell.
+
+        What such a group has committed is not among them: see `passed_by`.
+        """
+        return {group: len(letters) for group, letters in self._others.items() if letters}
+
+    def passed_by(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Count no letters of another group that lie before what it has committed.
+
+        Args:
+            group: The other group.
+            positions: What the group of its letters has committed, by partition.
+        """
+        for where, offset in list(self._others.get(group, ())):
+            if offset < positions.get(where, 0):
+                del self._others[group][where, offset]
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
@@ -108,15 +130,6 @@ class Shelf:
         """Tell whether committing is enough for a settled record, so that it needs no note."""
         return record.offset < self._positions[record.where]
 
-    def _is_about_a_letter(self, note: Settled) -> bool:
-        letter = self._waiting.get((note.letter, note.letter_offset))
-        if letter is None:
-            return False
-        # A note is written after the letter. One that claims to know better was not written here.
-        if note.letter == note.where:
-            return note.offset > letter.offset
-        return note.timestamp >= letter.timestamp
-
     def _advance(self) -> None:
         for where, held in self._held.items():
             while held and not self._is_needed(held[0]):
@@ -131,3 +144,14 @@ class Shelf:
         return record.letter != record.where and record.letter_offset >= self._stored.get(
             record.letter, 0
         )
+
+
+def _is_about_one(note: Settled, letters: Mapping[tuple[TopicPartition, int], Waiting]) -> bool:
+    """Tell whether a note is about one of these letters."""
+    letter = letters.get((note.letter, note.letter_offset))
+    if letter is None:
+        return False
+    # A note is written after the letter. One that claims to know better was not written here.
+    if note.letter == note.where:
+        return note.offset > letter.offset
+    return note.timestamp >= letter.timestamp
