@@ -55,7 +55,11 @@ async def _create(servers: str, topic: NewTopic, settings: dict[str, Any]) -> No
     admin = AIOKafkaAdminClient(bootstrap_servers=servers, **settings)
     await admin.start()
     try:
-        # A broker that has just started, or that was starved, is not counted in at once.
+        # A broker that has just started, or that was starved, is not counted in at once, and may
+        # not know of itself yet: aiokafka fails without a controller.
+        while admin._client.cluster.controller is None:
+            await asyncio.sleep(0.1)
+            await admin._client.force_metadata_update()
         while errors := (await admin.create_topics([topic])).topic_errors:
             errors = [words for words in errors if words[1] != 0]
             if not errors:

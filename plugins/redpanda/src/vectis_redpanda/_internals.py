@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka import TopicPartition as KafkaPartition
+    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.client import AIOKafkaClient
     from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -39,6 +40,7 @@ __all__ = [
     "enqueued",
     "give_deliveries",
     "has_ended",
+    "knows_controller",
     "membership",
     "note_records",
     "partitions_of",
@@ -210,6 +212,17 @@ def delivery_of(partition: KafkaPartition, record: Any) -> Delivery:
     return Delivery(
         topic, number, record.offset, record.key, record.value, headers, record.timestamp
     )
+
+
+async def knows_controller(admin: AIOKafkaAdminClient) -> bool:
+    """Tell whether there is a broker that makes topics; aiokafka fails unkindly without.
+
+    One that has just started knows of none, not even of itself.
+    """
+    client = admin._client
+    if client.cluster.controller is None:
+        await client.force_metadata_update()
+    return client.cluster.controller is not None
 
 
 async def partitions_of(

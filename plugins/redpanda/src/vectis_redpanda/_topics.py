@@ -13,6 +13,7 @@ from vectis.core.dead_letter import SUFFIX, topic_of
 from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis_redpanda._faults import explained
+from vectis_redpanda._internals import knows_controller
 from vectis_redpanda._needs import HEADROOM, is_dead_letters
 
 if TYPE_CHECKING:
@@ -167,6 +168,10 @@ async def _made(admin: AIOKafkaAdminClient, topic: Topic, dry_run: bool) -> Tran
         topic.name, topic.partitions, topic.replication, topic_configs=dict(topic.config)
     )
     try:
+        if not await knows_controller(admin):
+            return TransportError(
+                f"{topic.name} was not created: no broker is ready for that yet, try again soon"
+            )
         response = await admin.create_topics([wanted], validate_only=dry_run)
     except errors.KafkaError as error:
         return TransportError(f"{topic.name}: {explained(error, topic=topic.name)}")
