@@ -54,6 +54,16 @@ class WatermarkMachine(RuleBasedStateMachine):
         oldest, open_ones = self.watermark.oldest, set(self.received) - self.finished
         assert (oldest and oldest.offset) == min(open_ones, default=None)
 
+    @invariant()
+    def a_look_sees_what_moving_it_would_show_and_moves_nothing(self) -> None:
+        before = self.watermark.position, len(self.watermark)
+        position, above = self.watermark.look()
+        assert (self.watermark.position, len(self.watermark)) == before
+        open_ones = set(self.received) - self.finished
+        below = [offset for offset in self.received if not open_ones or offset < min(open_ones)]
+        assert position == (below[-1] + 1 if below else None)
+        assert [place.offset for place in above] == self.received[len(below) :]
+
     @rule()
     def advance(self) -> None:
         self.watermark.advance()

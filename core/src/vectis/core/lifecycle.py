@@ -48,9 +48,7 @@ class Lifecycle:
         self._manager = manager
         self._fail_open = frozenset(fail_open)
         self._found: dict[str, tuple[pluggy.HookImpl, ...]] = {}
-        self._counting = (
-            ForkSafeLock()
-        )  # guards run in any thread; nothing is counted when they pass
+        self._counting = ForkSafeLock()  # guards run in any thread; one that passes counts nothing
         self.errors: Counter[tuple[str, str]] = Counter()
         """How often each (hook, plugin) failed without stopping anything."""
         self.stops: Counter[tuple[str, str]] = Counter()

@@ -101,7 +101,10 @@ class Partition:
 
     @property
     def full(self) -> bool:
-        """Whether another fetch might bring more than may be held, or the bytes are too many."""
+        """Whether another fetch might bring more than may be held, or the bytes are too many.
+
+        Asking moves the watermark, as `has_room` and `passed` do.
+        """
         if self.quiet_until:
             return True
         mark = self.watermark
