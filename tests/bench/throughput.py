@@ -7,7 +7,8 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.figures import Figure
+from tests.bench.figures import Bar, Figure
+from tests.bench.group_commit import in_batches, tasks
 from vectis.core import Hub
 from vectis.core.testing import MemoryTransport
 from vectis.core.worker import Worker
@@ -21,35 +22,62 @@ _TOPIC = "bench.orders"
 _TASKS = 100
 _EACH = 200  # messages of each task
 _COUNT = _TASKS * _EACH
+_WORKER = "a worker's handler does nothing"
+_FIGURES: dict[str, tuple[str | None, int | None]] = {
+    "SQLite alone: 100 tasks": (None, None),
+    "SQLite: 100 tasks publish": ("SQLite alone: 100 tasks", 40_000),
+    "SQLite alone: batches of 1,000": (None, None),
+    "SQLite: publish_many": ("SQLite alone: batches of 1,000", 100_000),
+    f"SQLite: {_WORKER}": (None, 100_000),
+    "memory: 100 tasks publish": (None, None),
+    "memory: publish_many": (None, None),
+    f"memory: {_WORKER}": (None, None),
+}
+"""What is measured, with what it is compared, and the messages a second that were promised."""
+
 _PAYLOAD = {"order_id": 7, "grand_total": "129.90", "lines": [{"sku": "A-1", "quantity": 2}]}
 
 
 async def throughput_figures(rounds: int, folder: Path) -> list[Figure]:
-    """Measure publishing with memory and with SQLite.
+    """Measure publishing and handling with memory and with SQLite, the latter beside SQLite alone.
 
     Args:
         rounds: How often each is measured.
-        folder: Where the SQLite file is made.
+        folder: Where the SQLite files are made.
     """
     group = {"consumer": {"group": "bench"}}
     memory = Hub({"hub": {"transport": "memory"}, **group}, plugins={"memory": MemoryTransport()})
     sqlite = Hub({"sqlite": {"path": str(folder / "events.db")}, **group})
-    rates: dict[str, list[float]] = {}
+    alone = folder / "alone.db"
+    rates: dict[str, list[float]] = {name: [] for name in _FIGURES}
     for _ in range(rounds):
-        for name, hub in (("memory", memory), ("SQLite", sqlite)):
+        rates["SQLite alone: 100 tasks"].append(_COUNT / await tasks(alone, _TASKS, _EACH))
+        rates["SQLite alone: batches of 1,000"].append(_COUNT / in_batches(alone, _COUNT))
+        for name, hub in (("SQLite", sqlite), ("memory", memory)):
             for what, count, took in (
-                (f"{_TASKS} tasks publish", _COUNT, await _tasks(hub)),
+                ("100 tasks publish", _COUNT, await _tasks(hub)),
                 ("publish_many", _COUNT, await _many(hub)),
-                ("a worker's handler does nothing", 2 * _COUNT, await _work(hub, 2 * _COUNT)),
+                (_WORKER, 2 * _COUNT, await _work(hub, 2 * _COUNT)),
             ):
-                rates.setdefault(f"{name}: {what}", []).append(count / took)
+                rates[f"{name}: {what}"].append(count / took)
     for hub in (memory, sqlite):
         await hub.shutdown()
-    figures = [
-        Figure(group="messages", name=name, value=median(measured), unit="/s")
-        for name, measured in rates.items()
+    return [
+        Figure(
+            group="messages",
+            name=name,
+            value=median(rates[name]),
+            unit="/s",
+            ratio=None if beside is None else _ratio(rates[name], rates[beside]),
+            yardstick=beside or "",
+            bar=None if promised is None else Bar(promised, least=True, of="value"),
+        )
+        for name, (beside, promised) in _FIGURES.items()
     ]
-    return sorted(figures, key=lambda figure: figure.name)
+
+
+def _ratio(rates: list[float], others: list[float]) -> float:
+    return median(one / other for one, other in zip(rates, others, strict=True))
 
 
 async def _tasks(hub: Hub) -> float:

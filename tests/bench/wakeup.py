@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.figures import Figure
+from tests.bench.figures import Bar, Figure
 from vectis.core import Hub
 from vectis.core.worker import Worker
 
@@ -76,8 +76,9 @@ async def wakeup_figures(count: int, folder: Path) -> list[Figure]:
             name=f"SQLite: another process wakes a worker up, p{percent}",
             value=percentiles[percent - 1] * 1000,
             unit="ms",
+            bar=bar,
         )
-        for percent in (50, 99)
+        for percent, bar in ((50, None), (99, Bar(10, of="value")))
     ]
 
 

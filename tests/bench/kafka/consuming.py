@@ -23,7 +23,7 @@ from tests.bench.kafka.processes import ROOT, Seen, until, worker_process
 from tests.bench.kafka.records import new_group
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from tests.bench.figures import Figure
@@ -33,9 +33,11 @@ __all__ = ["consuming_figures"]
 _PAUSE = 0.01  # seconds that a waiting handler waits
 
 _RAW = "aiokafka: getmany, read the JSON, commit each batch"
+_SPIKE = "lanes and a watermark by hand, nothing else"
 _WORKER = "worker"
 _LEAST, _MOST = "FastStream, at least once", "FastStream, at most once"
 _WAITING = "worker, {size} at once"
+_WAITING_SPIKE = "lanes and a watermark by hand, {size} at once"
 _SIZES = {500: 35_000, 1000: 50_000}  # handlers at once, and messages a second that were promised
 _WORKERS = "FastStream, at most once, 100 workers, no order"
 _CPU = 20  # us of processor time a message
@@ -56,12 +58,14 @@ async def consuming_figures(servers: str, topic: str, rounds: int, folder: Path)
     # As many messages as each can take in half a second to a second.
     turns: list[tuple[Laps, str, int, Callable[..., Awaitable[int]]]] = [
         (nothing, _RAW, 100_000, _by_hand),
+        (nothing, _SPIKE, 50_000, partial(_spike, size=100, pause=0.0)),
         (nothing, _WORKER, 50_000, work),
         (nothing, _LEAST, 1_000, partial(faststream_consume, **AT_LEAST_ONCE)),
         (nothing, _MOST, 10_000, partial(faststream_consume, **AT_MOST_ONCE)),
         *(
-            (waiting, _WAITING.format(size=size), 25_000, partial(work, size=size, pause=_PAUSE))
+            (waiting, name.format(size=size), 25_000, partial(consume, size=size, pause=_PAUSE))
             for size in _SIZES
+            for name, consume in ((_WAITING_SPIKE, _spike), (_WAITING, work))
         ),
         (waiting, _LEAST, 80, partial(faststream_consume, wait=pause, **AT_LEAST_ONCE)),
         (
@@ -79,20 +83,25 @@ async def consuming_figures(servers: str, topic: str, rounds: int, folder: Path)
     ratio = Bar(0.4 if sys.version_info < (3, 12) else 0.5, least=True)
     return [
         nothing.rate(_RAW),
+        nothing.rate(_SPIKE, _RAW),
         nothing.rate(_WORKER, _RAW, ratio),
         nothing.rate(_WORKER, bar=Bar(120_000, least=True, of="value")),
         nothing.rate(_LEAST, _RAW),
         nothing.rate(_MOST, _RAW),
         nothing.cost(_RAW),
-        *(nothing.cost(name, _RAW) for name in (_WORKER, _LEAST, _MOST)),
-        *(
-            waiting.rate(_WAITING.format(size=size), bar=Bar(rate, least=True, of="value"))
-            for size, rate in _SIZES.items()
-        ),
-        *(waiting.rate(name) for name in (_LEAST, _WORKERS)),
-        *(waiting.cost(_WAITING.format(size=size), bar=Bar(_CPU, of="value")) for size in _SIZES),
-        *(waiting.cost(name) for name in (_LEAST, _WORKERS)),
+        *(nothing.cost(name, _RAW) for name in (_SPIKE, _WORKER, _LEAST, _MOST)),
+        *_of_waiting(waiting.rate, {n: Bar(r, least=True, of="value") for n, r in _SIZES.items()}),
+        *_of_waiting(waiting.cost, dict.fromkeys(_SIZES, Bar(_CPU, of="value"))),
     ]
+
+
+def _of_waiting(figure: Callable[..., Figure], bars: Mapping[int, Bar]) -> list[Figure]:
+    """Return the figures of all who wait; the worker's beside what is done by hand."""
+    figures = []
+    for size, bar in bars.items():
+        by_hand = _WAITING_SPIKE.format(size=size)
+        figures += [figure(by_hand), figure(_WAITING.format(size=size), by_hand, bar)]
+    return figures + [figure(name) for name in (_LEAST, _WORKERS)]
 
 
 async def _work(
@@ -128,7 +137,18 @@ async def _work(
 
 async def _by_hand(servers: str, topic: str, count: int, watch: Stopwatch) -> int:
     """Do the same by hand, in a process of its own as well."""
-    command = [sys.executable, "-m", "tests.bench.kafka.by_hand", servers, topic, str(count)]
+    return await _run("by_hand", servers, topic, str(count), watch=watch)
+
+
+async def _spike(
+    servers: str, topic: str, count: int, watch: Stopwatch, *, size: int, pause: float
+) -> int:
+    """Do the least that order per key takes, in a process of its own too."""
+    return await _run("spike", servers, topic, str(count), str(size), str(pause), watch=watch)
+
+
+async def _run(script: str, *arguments: str, watch: Stopwatch) -> int:
+    command = [sys.executable, "-m", f"tests.bench.kafka.{script}", *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=ROOT)
     output, _ = await process.communicate()
     if process.returncode:
