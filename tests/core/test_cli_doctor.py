@@ -126,8 +126,77 @@ def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> Non
     assert answer.code == 1
     assert "fail  plugin acme (acme 2.0): quarantined" in answer.out
     assert "acme.py:3" in answer.out
-    assert '[plugins] disable = ["acme"]' in answer.out
+    assert (
+        "-> install what brings the module nothing_there, or `vectis plugins disable acme`\n"
+        in answer.out
+    )
     assert "is quarantined" not in answer.err
+
+
+SETTINGS = """
+import attrs
+from vectis.core import hookimpl
+
+@attrs.frozen
+class Settings:
+    address: str
+    limit: int = 1
+
+@hookimpl
+def vectis_settings():
+    return Settings
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "variables", "remedy"),
+    [
+        ('address = "x"\nlimt = 3', {}, "correct limt under [acme] at vectis.toml:3"),
+        ('address = "x"\nlimit = "3"', {}, "correct limit under [acme] at vectis.toml:3"),
+        (
+            'address = "x"',
+            {"VECTIS_ACME_LIMIT": "many"},
+            "correct VECTIS_ACME_LIMIT, or unset it",
+        ),
+        ("", {}, "set address under [acme] in vectis.toml, or VECTIS_ACME_ADDRESS"),
+    ],
+)
+def test_the_remedy_of_a_wrong_setting_is_the_line_or_the_variable(
+    world: World, table: str, variables: dict[str, str], remedy: str
+) -> None:
+    world.install("acme", plugin="acme = acme", acme=SETTINGS)
+    world.config(f"[acme]\n{table}\n")
+    for command in (["doctor"], ["plugins", "--load"]):
+        assert remedy in world.vectis(*command, **variables).out
+    [row] = [
+        row
+        for row in world.vectis("plugins", "--load", "--json", **variables).json
+        if row["name"] == "acme"
+    ]
+    assert row["remedy"] == remedy
+
+
+def test_a_plugin_says_itself_what_to_do(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+from vectis.core import hookimpl
+from vectis.core.exceptions import PluginError
+
+@hookimpl
+def vectis_register_handlers(hub):
+    raise PluginError("there is no licence file", remedy="put one into /etc/acme")
+""",
+    )
+    out = world.vectis("doctor").out
+    assert "failed while it was put in place: there is no licence file" in out
+    assert "-> put one into /etc/acme\n" in out
+
+
+def test_a_plugin_whose_module_is_gone_is_installed_anew(world: World) -> None:
+    world.install("acme", plugin="acme = acme_gone")
+    assert "-> install acme anew, its module is gone, or `vect" in world.vectis("doctor").out
 
 
 def test_a_tolerated_plugin_is_only_a_warning(world: World) -> None:
@@ -294,7 +363,7 @@ def test_safe_mode_is_something_to_look_at(world: World) -> None:
     assert "those of vectis-bus, vectis-redpanda" in answer.out
     assert "disabled by VECTIS_SAFE_MODE: default plugins only; it was not imported" in answer.out
     listing = world.vectis("plugins", VECTIS_SAFE_MODE="1")
-    assert "Safe mode: VECTIS_SAFE_MODE is set" in listing.err
+    assert "Warning: VECTIS_SAFE_MODE is set" in listing.err
     rows = world.vectis("plugins", "--json").json
     assert {row["name"] for row in rows if row["default"]} == {"bus", "redpanda"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectis.core.redact import one_line
+from vectis.core.quarantine import named, quarantined
 from vectis.core.transport import Dispensable
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ def configured_transport(hub: Hub) -> str | None:
     configured = [p for p in _broken_carriers(hub) if hub.config.mentions(p.name)]
     if not configured:
         return None
-    return f"{_listed(configured)}. It is configured, so nothing is left out silently: mend it"
+    what = "It is configured, so nothing is left out silently"
+    if len(configured) > 1:
+        what = "They are configured, so nothing is left out silently"
+        return f"{named(configured)}. {what}: see `vectis doctor`"
+    return f"{named(configured)}. {what}: {configured[0].remedy}"
 
 
 def quarantined_carriers(hub: Hub) -> str:
@@ -50,28 +54,19 @@ def quarantined_carriers(hub: Hub) -> str:
         >>> quarantined_carriers(Hub({}, discover=False))
         ''
     """
-    return _listed(_broken_carriers(hub))
+    return named(_broken_carriers(hub))
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:
     # One that was not even imported may have been anything.
     return [
-        plugin
-        for plugin in hub.plugins
-        if plugin.state == "quarantined" and (not plugin.hooks or "vectis_emit" in plugin.hooks)
+        plugin for plugin in quarantined(hub) if not plugin.hooks or "vectis_emit" in plugin.hooks
     ]
-
-
-def _listed(plugins: list[Plugin]) -> str:
-    return "; ".join(
-        f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
-        for plugin in plugins
-    )
 
 
 def _reason(hub: Hub, plugin: Plugin) -> str:
     if plugin.state == "quarantined":
-        return f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
+        return named([plugin])
     try:
         reason = hub.unavailable(plugin)
     except Exception as error:

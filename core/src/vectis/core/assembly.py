@@ -97,7 +97,7 @@ def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:
     # What it needs comes earlier in the order: when that failed in this step, it is seen here.
     lost = missing(plugin, hub.plugins)
     if lost is not None:
-        _take_out(hub, plugin, PluginError(lost))
+        _take_out(hub, plugin, lost)
         return
     hub.owner = hub.catalogue.owner = plugin.name
     try:
@@ -105,7 +105,9 @@ def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's SystemExit must not end the process
-        _take_out(hub, plugin, error, "failed while it was put in place")
+        # A setting that is wrong says everything by itself.
+        doing = "" if isinstance(error, ConfigError) else "failed while it was put in place"
+        _take_out(hub, plugin, error, doing)
     finally:
         hub.owner = hub.catalogue.owner = APP
 

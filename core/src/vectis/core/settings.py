@@ -176,7 +176,9 @@ class Config:
             if field.default is attrs.NOTHING and key not in given and key not in texts:
                 raise ConfigError(
                     f"{self.source}: [{header(name)}] {key} is missing and has no default: "
-                    f"set it in that table, or in the variable {variables[key]}"
+                    f"set it in that table, or in the variable {variables[key]}",
+                    remedy=f"set {key} under [{header(name)}] in "
+                    f"{self.source if self.path else 'vectis.toml'}, or {variables[key]}",
                 )
         self._built[name] = settings = self._read(name, cls, given, texts)
         return settings
@@ -287,9 +289,11 @@ class Config:
     def _raw(self, name: str) -> Mapping[str, Any]:
         given = self._tables.get(name, {})
         if not isinstance(given, Mapping):
+            where = self._origins.of_table(name)
             raise ConfigError(
-                f"{self._origins.of_table(name)}: {header(name)} must be a table: "
-                f"write [{header(name)}], and its keys below"
+                f"{where}: {header(name)} must be a table: "
+                f"write [{header(name)}], and its keys below",
+                remedy=f"write [{header(name)}] at {where}, and its keys below",
             )
         return given
 

@@ -17,11 +17,11 @@ from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
 from vectis.core.cli.version_checks import versions
-from vectis.core.cli.way_back import way_back
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
+from vectis.core.obtaining import installing
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
@@ -47,7 +47,7 @@ def examine(modules: Sequence[str]) -> list[Check]:
     try:
         assembled = assemble()
     except VectisError as error:
-        remedy = "mend the config; the other checks need it"
+        remedy = f"{error.remedy or 'mend the config'}; the other checks need it"
         return [*versions(()), Check("config", "fail", str(error), remedy), *_commands()]
     hub = assembled.hub
     before = use_hub(hub)
@@ -57,9 +57,10 @@ def examine(modules: Sequence[str]) -> list[Check]:
         checks += (_plugin(hub, plugin) for plugin in hub.plugins)
         for name in uninstalled(hub.plugins):
             missing = f"{HUB} requires it, and it is not installed"
-            checks.append(Check(f"plugin of {name}", "warn", missing, f"pip install {name}"))
+            checks.append(Check(f"plugin of {name}", "warn", missing, installing(name)))
         if not hub.plugins:
-            checks.append(Check("plugins", "warn", "none are installed", "pip install vectis-hub"))
+            get = installing(*sorted(default_distributions() - {CORE}))
+            checks.append(Check("plugins", "warn", "none are installed", get))
         if assembled.problem is not None:
             remedy = "no hub starts until it is mended or taken from [plugins] require"
             checks.append(Check("require", "fail", str(assembled.problem), remedy))
@@ -105,16 +106,15 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
         return Check(name, "ok", f"{plugin.reason}; it was not imported")
     if plugin.state == "quarantined":
         where = place(plugin.cause, plugin.module) if plugin.cause else ""
-        remedy = (
-            f'mend, uninstall or disable it ([plugins] disable = ["{plugin.name}"]); '
-            "until then no worker starts"
-        )
         tolerated = plugin.name in hub.consumer_settings.tolerate
         return Check(
             name,
             "warn" if tolerated else "fail",
-            f"quarantined: {plugin.reason}" + f" (at {where})" * bool(where),
-            "" if tolerated else remedy,
+            "quarantined"
+            + ", so no worker starts" * (not tolerated)
+            + f": {plugin.reason}"
+            + f" (at {where})" * bool(where),
+            plugin.remedy,
         )
     handlers = sum(subscription.plugin == plugin.name for subscription in hub.subscriptions)
     unmarked = loader.unmarked_hooks(plugin.object)
@@ -173,8 +173,10 @@ def _bus(hub: Hub) -> Iterator[Check]:
 def _get_bus(hub: Hub) -> str:
     for plugin in hub.plugins:
         if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
-            return f"{way_back(hub.config, plugin)}: it is {plugin.reason}"
-    return "pip install vectis-bus, or another bus"
+            return f"{plugin.remedy}: it is {plugin.reason}"
+        if plugin.distribution == "vectis-bus" and plugin.state == "quarantined":
+            return f"mend plugin {plugin.name}: see above"
+    return f"{installing('vectis-bus')}, or another bus"
 
 
 def _topics(hub: Hub) -> Iterator[Check]:

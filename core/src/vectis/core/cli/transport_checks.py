@@ -12,7 +12,6 @@ import attrs
 
 from vectis.core.absence import configured_transport
 from vectis.core.cli.check import Check
-from vectis.core.cli.way_back import way_back
 from vectis.core.exceptions import TransportError
 from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
@@ -58,7 +57,7 @@ def transport(hub: Hub) -> Iterator[Check]:
         said, remedy = "does not offer to carry anything", "see why below"
         for plugin in hub.plugins:
             if plugin.name == chosen and plugin.state == "disabled":
-                said, remedy = f"is {plugin.reason}", way_back(hub.config, plugin)
+                said, remedy = f"is {plugin.reason}", plugin.remedy
         yield Check(
             "transport", "fail", f"{chosen}, {why}, {said}", f"{remedy}, or choose another one"
         )
@@ -68,7 +67,7 @@ def transport(hub: Hub) -> Iterator[Check]:
         for plugin in hub.plugins:
             if plugin.state == "disabled" and hub.config.mentions(plugin.name):
                 unused = f"{plugin.name} is configured, and {plugin.reason}"
-                remedy = f"{way_back(hub.config, plugin)}, or remove its settings"
+                remedy = f"{plugin.remedy}, or remove its settings"
                 yield Check("transport", "warn", unused, remedy)
         yield _nobody(hub)
     for plugin in hub.plugins:
