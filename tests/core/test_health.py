@@ -196,6 +196,9 @@ def test_the_pages_follow_the_worker_while_its_loop_is_blocked(health: Health) -
     assert found["unready"].startswith("not ready: the event loop has been blocked")
     assert found["status"]["loop"]["by"] == "app:blocks at vectis.orders/0@0"
     assert [stuck["handler"] for stuck in found["status"]["stuck"]] == ["app:blocks"]
+    oldest = found["status"]["oldest"]
+    assert (oldest["handler"], oldest["running"] > 0.25) == ("app:blocks", True)
+    assert "blocks" in oldest["where"]
     assert (found["ready"], found["live"]) == ("ready\n", "live\n")
     assert get(health, "/readyz")[:2] == (503, "not ready: it is stopped\n")
 
