@@ -434,7 +434,7 @@ def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World)
     before = (world.here / "events.db").read_bytes()
     answer = world.vectis("doctor", "--module", "shop")
     assert answer.code == 0  # to look at, and no failure: the worker works
-    assert "ok    backlog: 2 deliveries lie before shop" in answer.out
+    assert "ok    backlog: 2 deliveries wait for shop" in answer.out
     assert "-> `vectis consume` handles them" in answer.out
     assert (
         "warn  dead letters: 3 wait for shop: 2 of app:sync, 1 of no handler\n"

@@ -146,7 +146,7 @@ def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
     assert f"{letters}: a dead letter of a message that {topic} takes may be too large" in tight
     assert world.vectis("publish", topic, "order.created", "{}", "--key", "7").code == 0
     waiting = doctor()
-    assert "1 delivery lies before" in waiting
+    assert "1 delivery waits for" in waiting
     assert f"ok    dead letters: none wait for {group}" in waiting
     world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
     away = world.vectis("doctor")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vectis.core.obtaining import installing
 from vectis.core.quarantine import named, quarantined
 from vectis.core.transport import Dispensable
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
 
-__all__ = ["configured_transport", "quarantined_carriers"]
+__all__ = ["configured_transport", "quarantined_carriers", "way_to_a_bus"]
+
+_BUS = "vectis-bus"
 
 
 def configured_transport(hub: Hub) -> str | None:
@@ -55,6 +58,26 @@ def quarantined_carriers(hub: Hub) -> str:
         ''
     """
     return named(_broken_carriers(hub))
+
+
+def way_to_a_bus(hub: Hub) -> str:
+    """Return what to do where no bus plugin is there to run handlers.
+
+    Args:
+        hub: One in which nobody offers to be the bus.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import way_to_a_bus
+        >>> way_to_a_bus(Hub({"plugins": {"disable": ["bus"]}}))
+        '`vectis plugins enable bus`: it is disabled by Hub(config=...)'
+    """
+    for plugin in hub.plugins:
+        if plugin.distribution == _BUS and plugin.state == "disabled":
+            return f"{plugin.remedy}: it is {plugin.reason}"
+        if plugin.distribution == _BUS and plugin.state == "quarantined":
+            return f"mend plugin {plugin.name}: {plugin.remedy}"
+    return f"{installing(_BUS)}, or another bus"
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from vectis.core import loader
+from vectis.core.absence import way_to_a_bus
 from vectis.core.cli.added import added_commands
 from vectis.core.cli.application import assemble, import_modules
 from vectis.core.cli.check import Check
@@ -164,19 +165,10 @@ def _bus(hub: Hub) -> Iterator[Check]:
             "bus",
             "fail",
             f"none is enabled, so every emit raises: {', '.join(waiting[:3])} wait for one",
-            _get_bus(hub),
+            way_to_a_bus(hub),
         )
     else:
-        yield Check("bus", "warn", "none is enabled: emit does nothing", _get_bus(hub))
-
-
-def _get_bus(hub: Hub) -> str:
-    for plugin in hub.plugins:
-        if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
-            return f"{plugin.remedy}: it is {plugin.reason}"
-        if plugin.distribution == "vectis-bus" and plugin.state == "quarantined":
-            return f"mend plugin {plugin.name}: see above"
-    return f"{installing('vectis-bus')}, or another bus"
+        yield Check("bus", "warn", "none is enabled: emit does nothing", way_to_a_bus(hub))
 
 
 def _topics(hub: Hub) -> Iterator[Check]:
