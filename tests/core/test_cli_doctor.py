@@ -105,7 +105,9 @@ def test_the_way_back_of_a_disabled_transport_is_what_disabled_it(world: World) 
         "take sqlite out of VECTIS_PLUGINS_DISABLE": {"VECTIS_PLUGINS_DISABLE": "sqlite"},
         "put sqlite into VECTIS_PLUGINS_ENABLE": {"VECTIS_PLUGINS_ENABLE": "bus"},
     }.items():
-        assert f"-> {remedy}, or remove its" in world.vectis("doctor", **variables).out
+        out = world.vectis("doctor", **variables).out
+        assert f"-> {remedy}, or remove its" in out
+        assert "publish returns None and does nothing\n      -> see why above\n" in out
     world.config('[sqlite]\npath = "events.db"\n[plugins]\ndisable = ["sqlite"]\n')
     assert "-> `vectis plugins enable sqlite`, or remove its" in world.vectis("doctor").out
 
@@ -194,6 +196,22 @@ def vectis_register_handlers(hub):
     assert "-> put one into /etc/acme\n" in out
 
 
+def test_start_up_hooks_are_said_not_to_be_called(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+from vectis.core import hookimpl
+
+@hookimpl
+def vectis_startup():
+    raise SystemExit("started")
+""",
+    )
+    said = "vectis_startup of acme was not called: nothing is started here"
+    assert statuses(world, "start-up") == {said: "ok"}
+
+
 def test_a_plugin_whose_module_is_gone_is_installed_anew(world: World) -> None:
     world.install("acme", plugin="acme = acme_gone")
     assert "-> install acme anew, its module is gone, or `vect" in world.vectis("doctor").out
@@ -267,6 +285,16 @@ def test_a_broken_config_is_the_first_thing_to_mend(world: World) -> None:
     [(message, status)] = statuses(world, "config").items()
     assert status == "fail"
     assert "vectis.toml:2" in message
+    need = ": the other checks need the config\n"
+    out = world.vectis("doctor").out
+    assert f"-> correct concurency under [consumer] at vectis.toml:2{need}" in out
+    world.config("")
+    for name, value, remedy in (
+        ("VECTIS_CONSUMER_CONCURRENCY", "many", "correct VECTIS_CONSUMER_CONCURRENCY, or unset it"),
+        ("VECTIS_SAFE_MODE", "perhaps", "correct VECTIS_SAFE_MODE, or unset it"),
+        ("VECTIS_CONFIG", "missing.toml", "that first"),
+    ):
+        assert f"-> {remedy}{need}" in world.vectis("doctor", **{name: value}).out
 
 
 def test_a_transport_that_does_not_say_why_is_guessed_from_its_settings(world: World) -> None:

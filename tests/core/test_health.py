@@ -315,6 +315,21 @@ def test_observers_are_no_plugins_so_that_no_config_switches_them_off() -> None:
     assert [plugin.name for plugin in hub.plugins] == ["bus", "memory"]
 
 
+def test_an_observer_that_fails_is_not_told_to_be_a_plugin(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        @hookimpl
+        def vectis_after_emit(self, event: Event) -> None:
+            raise ValueError("no disk")
+
+    hub = Hub({}, plugins={"bus": Bus()}, observers=[Broken()], discover=False)
+    asyncio.run(hub.emit(Event("order.created")))
+    assert "vectis_after_emit of observer 1, Broken failed, and everything" in caplog.text
+    assert "Mend it: it is the program's own" in caplog.text
+    assert "disable" not in caplog.text
+
+
 def test_an_observer_with_a_hook_of_plugins_is_refused() -> None:
     class Wrong:
         @hookimpl

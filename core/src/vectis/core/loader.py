@@ -16,6 +16,7 @@ from vectis.core import hookspecs
 from vectis.core.exceptions import PluginError
 from vectis.core.hookchecks import checked, is_property
 from vectis.core.hookhistory import outdated, warn
+from vectis.core.lifecycle import OBSERVER
 from vectis.core.needs import missing, names, ordered
 from vectis.core.redact import one_line
 
@@ -151,7 +152,7 @@ def add_observers(observers: Iterable[object], manager: Manager) -> None:
         PluginError: One has a hook that does not fit, or one that is not of the lifecycle.
     """
     for number, observer in enumerate(observers, 1):
-        name = f"observer {number}, {type(observer).__name__}"
+        name = f"{OBSERVER}{number}, {type(observer).__name__}"
         for hook, _ in checked(observer, manager.page):
             if hook not in hookspecs.LIFECYCLE:
                 raise PluginError(f"{name}: {hook} is for plugins; an observer has lifecycle hooks")

@@ -144,7 +144,10 @@ class Config:
         text = self._environ.get("VECTIS_SAFE_MODE", "")
         answer = BOOLEANS.get(text.strip().lower()) if text else False
         if answer is None:
-            raise ConfigError(f"VECTIS_SAFE_MODE must be true or false, not {text!r}")
+            raise ConfigError(
+                f"VECTIS_SAFE_MODE must be true or false, not {text!r}",
+                remedy="correct VECTIS_SAFE_MODE, or unset it",
+            )
         return answer
 
     def table(self, name: str, cls: type[T]) -> T:

@@ -48,7 +48,7 @@ def examine(modules: Sequence[str]) -> list[Check]:
     try:
         assembled = assemble()
     except VectisError as error:
-        remedy = f"{error.remedy or 'mend the config'}; the other checks need it"
+        remedy = f"{error.remedy or 'that first'}: the other checks need the config"
         return [*versions(()), Check("config", "fail", str(error), remedy), *_commands()]
     hub = assembled.hub
     before = use_hub(hub)
@@ -63,7 +63,7 @@ def examine(modules: Sequence[str]) -> list[Check]:
             get = installing(*sorted(default_distributions() - {CORE}))
             checks.append(Check("plugins", "warn", "none are installed", get))
         if assembled.problem is not None:
-            remedy = "no hub starts until it is mended or taken from [plugins] require"
+            remedy = "mend that, or take it out of [plugins] require; until then no hub starts"
             checks.append(Check("require", "fail", str(assembled.problem), remedy))
         checks += _modules((*hub.consumer_settings.modules, *modules))
         checks += _bus(hub)
@@ -226,7 +226,15 @@ def _overrides(hub: Hub) -> Iterator[Check]:
             )
 
 
+def _starting(hub: Hub) -> Iterator[Check]:
+    starts = [one.plugin_name for one in hub.lifecycle.implementations("vectis_startup")]
+    if starts:
+        said = f"vectis_startup of {', '.join(starts)} was not called: nothing is started here"
+        yield Check("start-up", "ok", said)
+
+
 _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (
+    _starting,
     _topics,
     _group,
     _overrides,
