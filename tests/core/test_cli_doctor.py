@@ -112,6 +112,17 @@ def test_the_way_back_of_a_disabled_transport_is_what_disabled_it(world: World) 
     assert "-> `vectis plugins enable sqlite`, or remove its" in world.vectis("doctor").out
 
 
+def test_a_chosen_transport_in_quarantine_is_mended_where_it_is_wrong(world: World) -> None:
+    world.config('[hub]\ntransport = "sqlite"\n[sqlite]\npth = "x"\n[consumer]\ngroup = "shop"\n')
+    said, way = "sqlite, chosen by vectis.toml:2, is quarantined", "correct pth under [sqlite] at"
+    answer = world.vectis("doctor")
+    assert f"transport: {said}\n      -> {way} vectis.toml:4, or choose another one\n" in answer.out
+    for command in (("publish", "t", "a.b"), ("tail", "t"), ("dlq", "list", "--topic", "t")):
+        err = world.vectis(*command).err
+        assert f"did you mean 'path'? What to do: {way} vectis.toml:4, or choose anoth" in err
+        assert "configure one" not in err
+
+
 def test_a_chosen_transport_that_safe_mode_hides_fails_with_the_way_back(world: World) -> None:
     world.config('[hub]\ntransport = "sqlite"\n[sqlite]\npath = "events.db"\n')
     answer = world.vectis("doctor", VECTIS_SAFE_MODE="1")
@@ -236,6 +247,14 @@ def test_a_required_plugin_must_be_usable(world: World) -> None:
     [(message, status)] = statuses(world, "require").items()
     assert status == "fail"
     assert "no servers are configured" in message
+
+
+def test_a_required_plugin_that_cannot_be_used_is_told_with_what_to_do(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise ValueError('no licence')")
+    world.config('[plugins]\nrequire = ["acme"]\n')
+    assert "no licence. What to do: mend it, install another" in world.vectis("handlers").err
+    err = world.vectis("handlers", VECTIS_PLUGINS_DISABLE="acme").err
+    assert "What to do: take acme out of VECTIS_PLUGINS_DISABLE" in err
 
 
 def test_handled_types_without_a_topic_fail_and_the_three_places_are_named(world: World) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vectis.core.obtaining import installing
 from vectis.core.quarantine import named, quarantined
+from vectis.core.redact import ended
 from vectis.core.transport import Dispensable
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def configured_transport(hub: Hub) -> str | None:
         reason = _reason(hub, plugin)
         if isinstance(reason, Dispensable):
             return None
+        way = f"What to do: {plugin.remedy}" if plugin.remedy else "Mend that"
         return (
-            f"[hub] transport = {chosen!r} ({where}) cannot be used: {reason}. "
-            "Mend that, or choose another one"
+            f"[hub] transport = {chosen!r} ({where}) cannot be used: {ended(reason)} "
+            f"{way}, or choose another one"
         )
     configured = [p for p in _broken_carriers(hub) if hub.config.mentions(p.name)]
     if not configured:
@@ -45,7 +47,7 @@ def configured_transport(hub: Hub) -> str | None:
     if len(configured) > 1:
         what = "They are configured, so nothing is left out silently"
         return f"{named(configured)}. {what}: see `vectis doctor`"
-    return f"{named(configured)}. {what}: {configured[0].remedy}"
+    return f"{ended(named(configured))} {what}: {configured[0].remedy}"
 
 
 def quarantined_carriers(hub: Hub) -> str:

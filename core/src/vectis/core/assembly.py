@@ -13,6 +13,7 @@ from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.marks import marked
 from vectis.core.needs import missing
 from vectis.core.plugins import Plugin, decide, discover, unknown_names
+from vectis.core.redact import ended
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def assemble(hub: Hub, settings: PluginsSettings) -> None:
         if plugin.name in settings.require:
             reason = hub.unavailable(plugin)
             if reason is not None:
-                raise PluginError(f"required plugin {plugin} is not usable: {reason}")
+                way = f" What to do: {plugin.remedy}" if plugin.remedy else ""
+                raise PluginError(f"required plugin {plugin} is not usable: {ended(reason)}{way}")
 
 
 def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:

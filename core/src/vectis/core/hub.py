@@ -420,10 +420,12 @@ class Hub:
         offered = self.routing.consumer(topics, group)
         if offered is None:
             reason = configured_transport(self)
+            advice = (
+                'configure one, such as [sqlite] path = "events.db" or [redpanda] '
+                "bootstrap_servers; `vectis doctor` tells why each one declined"
+            )
             raise TransportError(
-                f"no transport offers to consume {', '.join(topics)}: configure one, such as "
-                '[sqlite] path = "events.db" or [redpanda] bootstrap_servers; `vectis doctor` '
-                f"tells why each one declined{f'. {reason}' if reason else ''}"
+                f"no transport offers to consume {', '.join(topics)}: {reason or advice}"
             )
         return offered
 

@@ -18,7 +18,7 @@ from vectis.core.hookchecks import checked, is_property
 from vectis.core.hookhistory import outdated, warn
 from vectis.core.lifecycle import OBSERVER
 from vectis.core.needs import missing, names, ordered
-from vectis.core.redact import one_line
+from vectis.core.redact import ended, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -187,8 +187,8 @@ def unmarked_hooks(owner: object) -> list[str]:
 def report(plugin: Plugin) -> None:
     """Log that a plugin was quarantined: distribution, version and cause, on one line."""
     logger.error(
-        "plugin %s is quarantined: %s. What to do: %s",
+        "plugin %s is quarantined: %s What to do: %s",
         plugin,
-        one_line(plugin.reason, limit=500),
+        ended(one_line(plugin.reason, limit=500)),
         one_line(plugin.remedy, limit=500),
     )

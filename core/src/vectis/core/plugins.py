@@ -269,7 +269,10 @@ def _check_required(
             raise PluginError(f"plugin {name!r}, required by {where}, is not installed{hint}")
         for plugin in by_name[name]:
             if plugin.state == "disabled":
-                raise PluginError(f"plugin {plugin}, required by {where}, is {plugin.reason}")
+                raise PluginError(
+                    f"plugin {plugin}, required by {where}, is {plugin.reason}. "
+                    f"What to do: {plugin.remedy}"
+                )
 
 
 def unknown_names(

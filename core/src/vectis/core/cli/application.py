@@ -177,7 +177,7 @@ def tell_quarantined(hub: Hub) -> None:
     if not broken:
         return
     which = "a plugin is" if len(broken) == 1 else f"{len(broken)} plugins are"
-    warn(f"{which} quarantined, and everything else works")
+    warn(f"{which} quarantined")
     # On a terminal a line stays one; a single plugin is told whole, and `vectis doctor` all.
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     for text in lines(broken):

@@ -164,7 +164,8 @@ def _bus(hub: Hub) -> Iterator[Check]:
         yield Check(
             "bus",
             "fail",
-            f"none is enabled, so every emit raises: {', '.join(waiting[:3])} wait for one",
+            f"none is enabled, so every emit raises: {', '.join(waiting[:3])} "
+            f"{'waits' if len(waiting) == 1 else 'wait'} for one",
             way_to_a_bus(hub),
         )
     else:

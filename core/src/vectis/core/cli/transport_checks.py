@@ -58,11 +58,13 @@ def transport(hub: Hub) -> Iterator[Check]:
         for plugin in hub.plugins:
             if plugin.name == chosen and plugin.state == "disabled":
                 said, remedy = f"is {plugin.reason}", plugin.remedy
+            elif plugin.name == chosen and plugin.state == "quarantined":
+                said, remedy = "is quarantined", plugin.remedy
         yield Check(
             "transport", "fail", f"{chosen}, {why}, {said}", f"{remedy}, or choose another one"
         )
     elif problem := configured_transport(hub):
-        yield Check("transport", "fail", problem, "until then publishing raises")
+        yield Check("transport", "fail", problem, "mend that: until then publishing raises")
     else:
         disabled = [
             plugin
