@@ -249,5 +249,5 @@ def _commands() -> Iterator[Check]:
                 f"command {command.name}",
                 "warn",
                 f"{command.distribution} brings it, and it is left out: {command.refused}",
-                "rename it there, or uninstall that distribution",
+                f"rename it there, or `pip uninstall {command.distribution.partition(' ')[0]}`",
             )
