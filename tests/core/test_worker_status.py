@@ -329,6 +329,45 @@ def test_a_handler_that_blocks_the_loop_is_named_while_it_does_with_its_stack(
     assert worker.status().loop.blocked == 0.0
 
 
+def test_a_batch_handler_that_blocks_the_loop_is_told_of_all_its_deliveries(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop, go = Shop(stuck_after=SOON), threading.Event()
+    found: list[WorkerStatus] = []
+
+    async def blocks(event_type: str, payloads: Sequence[dict[str, Any]]) -> None:
+        go.wait(DEADLINE)
+
+    shop.hub.on_event("order.created", blocks, topic="vectis.orders", batch=10)
+    worker = Worker(shop.hub)
+
+    def look() -> None:
+        patience = threading.Event()
+        while not said(caplog, "now by handler app:blocks") and not patience.wait(0.002):
+            pass
+        found.append(worker.status())
+        go.set()
+
+    async def main() -> None:
+        await shop.publish(1, key="1")
+        await shop.publish(2, key="2")
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: bool(found))
+        worker.stop()
+        await running
+        thread.join(DEADLINE)
+
+    with caplog.at_level(logging.INFO, "vectis.worker"):
+        asyncio.run(main())
+    (status,) = found
+    assert status.running == 2
+    assert status.oldest is not None
+    assert status.oldest.running > SOON
+    assert "blocks" in status.oldest.where
+
+
 @pytest.mark.parametrize("kind", ["awaits", "blocks", "in a thread"])
 def test_a_stack_begins_with_the_handler_also_when_it_is_timed(
     kind: str, caplog: pytest.LogCaptureFixture
