@@ -133,7 +133,10 @@ def test_demo_without_the_commerce_package_says_where_it_comes_from(
         PYTHONPATH=f"{core}{os.pathsep}{installed}",
     )
     assert answer.code == 2
-    assert 'the demo comes with vectis-commerce: pip install "vectis-hub[demo]"' in answer.err
+    assert (
+        "the demo comes with vectis-commerce: `pip install ./contrib/sqlite ./contrib/commerce` in "
+        "a clone of Vectis"
+    ) in answer.err
 
 
 def test_an_error_is_a_few_words_and_a_traceback_only_when_asked_for(world: World) -> None:

@@ -105,9 +105,22 @@ def test_the_way_back_of_a_disabled_transport_is_what_disabled_it(world: World) 
         "take sqlite out of VECTIS_PLUGINS_DISABLE": {"VECTIS_PLUGINS_DISABLE": "sqlite"},
         "put sqlite into VECTIS_PLUGINS_ENABLE": {"VECTIS_PLUGINS_ENABLE": "bus"},
     }.items():
-        assert f"-> {remedy}, or remove its" in world.vectis("doctor", **variables).out
+        out = world.vectis("doctor", **variables).out
+        assert f"-> {remedy}, or remove its" in out
+        assert "publish returns None and does nothing\n      -> see why above\n" in out
     world.config('[sqlite]\npath = "events.db"\n[plugins]\ndisable = ["sqlite"]\n')
     assert "-> `vectis plugins enable sqlite`, or remove its" in world.vectis("doctor").out
+
+
+def test_a_chosen_transport_in_quarantine_is_mended_where_it_is_wrong(world: World) -> None:
+    world.config('[hub]\ntransport = "sqlite"\n[sqlite]\npth = "x"\n[consumer]\ngroup = "shop"\n')
+    said, way = "sqlite, chosen by vectis.toml:2, is quarantined", "correct pth under [sqlite] at"
+    answer = world.vectis("doctor")
+    assert f"transport: {said}\n      -> {way} vectis.toml:4, or choose another one\n" in answer.out
+    for command in (("publish", "t", "a.b"), ("tail", "t"), ("dlq", "list", "--topic", "t")):
+        err = world.vectis(*command).err
+        assert f"did you mean 'path'? What to do: {way} vectis.toml:4, or choose anoth" in err
+        assert "configure one" not in err
 
 
 def test_a_chosen_transport_that_safe_mode_hides_fails_with_the_way_back(world: World) -> None:
@@ -126,8 +139,93 @@ def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> Non
     assert answer.code == 1
     assert "fail  plugin acme (acme 2.0): quarantined" in answer.out
     assert "acme.py:3" in answer.out
-    assert '[plugins] disable = ["acme"]' in answer.out
+    assert (
+        "-> install what brings the module nothing_there, or `vectis plugins disable acme`\n"
+        in answer.out
+    )
     assert "is quarantined" not in answer.err
+
+
+SETTINGS = """
+import attrs
+from vectis.core import hookimpl
+
+@attrs.frozen
+class Settings:
+    address: str
+    limit: int = 1
+
+@hookimpl
+def vectis_settings():
+    return Settings
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "variables", "remedy"),
+    [
+        ('address = "x"\nlimt = 3', {}, "correct limt under [acme] at vectis.toml:3"),
+        ('address = "x"\nlimit = "3"', {}, "correct limit under [acme] at vectis.toml:3"),
+        (
+            'address = "x"',
+            {"VECTIS_ACME_LIMIT": "many"},
+            "correct VECTIS_ACME_LIMIT, or unset it",
+        ),
+        ("", {}, "set address under [acme] in vectis.toml, or VECTIS_ACME_ADDRESS"),
+    ],
+)
+def test_the_remedy_of_a_wrong_setting_is_the_line_or_the_variable(
+    world: World, table: str, variables: dict[str, str], remedy: str
+) -> None:
+    world.install("acme", plugin="acme = acme", acme=SETTINGS)
+    world.config(f"[acme]\n{table}\n")
+    for command in (["doctor"], ["plugins", "--load"]):
+        assert remedy in world.vectis(*command, **variables).out
+    [row] = [
+        row
+        for row in world.vectis("plugins", "--load", "--json", **variables).json
+        if row["name"] == "acme"
+    ]
+    assert row["remedy"] == remedy
+
+
+def test_a_plugin_says_itself_what_to_do(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+from vectis.core import hookimpl
+from vectis.core.exceptions import PluginError
+
+@hookimpl
+def vectis_register_handlers(hub):
+    raise PluginError("there is no licence file", remedy="put one into /etc/acme")
+""",
+    )
+    out = world.vectis("doctor").out
+    assert "failed while it was put in place: there is no licence file" in out
+    assert "-> put one into /etc/acme\n" in out
+
+
+def test_start_up_hooks_are_said_not_to_be_called(world: World) -> None:
+    world.install(
+        "acme",
+        plugin="acme = acme",
+        acme="""
+from vectis.core import hookimpl
+
+@hookimpl
+def vectis_startup():
+    raise SystemExit("started")
+""",
+    )
+    said = "vectis_startup of acme was not called: nothing is started here"
+    assert statuses(world, "start-up") == {said: "ok"}
+
+
+def test_a_plugin_whose_module_is_gone_is_installed_anew(world: World) -> None:
+    world.install("acme", plugin="acme = acme_gone")
+    assert "-> install acme anew, its module is gone, or `vect" in world.vectis("doctor").out
 
 
 def test_a_tolerated_plugin_is_only_a_warning(world: World) -> None:
@@ -149,6 +247,14 @@ def test_a_required_plugin_must_be_usable(world: World) -> None:
     [(message, status)] = statuses(world, "require").items()
     assert status == "fail"
     assert "no servers are configured" in message
+
+
+def test_a_required_plugin_that_cannot_be_used_is_told_with_what_to_do(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise ValueError('no licence')")
+    world.config('[plugins]\nrequire = ["acme"]\n')
+    assert "no licence. What to do: mend it, install another" in world.vectis("handlers").err
+    err = world.vectis("handlers", VECTIS_PLUGINS_DISABLE="acme").err
+    assert "What to do: take acme out of VECTIS_PLUGINS_DISABLE" in err
 
 
 def test_handled_types_without_a_topic_fail_and_the_three_places_are_named(world: World) -> None:
@@ -198,6 +304,16 @@ def test_a_broken_config_is_the_first_thing_to_mend(world: World) -> None:
     [(message, status)] = statuses(world, "config").items()
     assert status == "fail"
     assert "vectis.toml:2" in message
+    need = ": the other checks need the config\n"
+    out = world.vectis("doctor").out
+    assert f"-> correct concurency under [consumer] at vectis.toml:2{need}" in out
+    world.config("")
+    for name, value, remedy in (
+        ("VECTIS_CONSUMER_CONCURRENCY", "many", "correct VECTIS_CONSUMER_CONCURRENCY, or unset it"),
+        ("VECTIS_SAFE_MODE", "perhaps", "correct VECTIS_SAFE_MODE, or unset it"),
+        ("VECTIS_CONFIG", "missing.toml", "that first"),
+    ):
+        assert f"-> {remedy}{need}" in world.vectis("doctor", **{name: value}).out
 
 
 def test_a_transport_that_does_not_say_why_is_guessed_from_its_settings(world: World) -> None:
@@ -294,7 +410,7 @@ def test_safe_mode_is_something_to_look_at(world: World) -> None:
     assert "those of vectis-bus, vectis-redpanda" in answer.out
     assert "disabled by VECTIS_SAFE_MODE: default plugins only; it was not imported" in answer.out
     listing = world.vectis("plugins", VECTIS_SAFE_MODE="1")
-    assert "Safe mode: VECTIS_SAFE_MODE is set" in listing.err
+    assert "Warning: VECTIS_SAFE_MODE is set" in listing.err
     rows = world.vectis("plugins", "--json").json
     assert {row["name"] for row in rows if row["default"]} == {"bus", "redpanda"}
 
@@ -365,7 +481,7 @@ def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World)
     before = (world.here / "events.db").read_bytes()
     answer = world.vectis("doctor", "--module", "shop")
     assert answer.code == 0  # to look at, and no failure: the worker works
-    assert "ok    backlog: 2 deliveries lie before shop" in answer.out
+    assert "ok    backlog: 2 deliveries wait for shop" in answer.out
     assert "-> `vectis consume` handles them" in answer.out
     assert (
         "warn  dead letters: 3 wait for shop: 2 of app:sync, 1 of no handler\n"

@@ -206,11 +206,18 @@ def test_the_rest_is_shown_without_a_module_that_does_not_import(
     world: World, command: str
 ) -> None:
     world.module("shop", "from vectis.core import handles\n@handles('a.b')\ndef seen(event): ...\n")
-    world.module("broken", "raise ValueError('half written')\n")
+    half = (
+        "\n@handles('a.b')\ndef half(event): ...\n@on_event('a.b', topic='c')\ndef too(t, p): ...\n"
+    )
+    half += "event_bus.subscribe('a.b', half)\nraise ValueError('half written')\n"
+    imports = "from vectis.core import event_bus, handles, on_event"
+    world.module("broken", imports + half)
     world.config('[consumer]\nmodules = ["broken", "shop"]\n')
     answer = world.vectis(*command.split())
     assert answer.code == 1
     assert "app:seen" in answer.out
+    assert "half" not in answer.out
+    assert "app:too" not in answer.out
     assert "Warning: module 'broken' cannot be imported" in answer.err
     assert "ValueError: half written" in answer.err
     assert "What it holds is missing" in answer.err

@@ -88,7 +88,7 @@ def test_json_has_the_same_keys_for_every_plugin(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme=AUDIT)
     listed = world.vectis("plugins", "--json").json
     assert {tuple(row) for row in listed} == {
-        ("default", "distribution", "entry_point", "name", "reason", "state", "version")
+        ("default", "distribution", "entry_point", "name", "reason", "remedy", "state", "version")
     }
     loaded = {row["name"]: row for row in world.vectis("plugins", "--load", "--json").json}
     assert loaded["acme"]["state"] == "loaded"
@@ -121,6 +121,7 @@ def test_two_plugins_of_one_name_are_both_shown(world: World) -> None:
     world.install("two", plugin="acme = two")
     answer = world.vectis("plugins")
     assert "one (one) and two (two) are both called 'acme'" in answer.out
+    assert "-> uninstall one: `pip uninstall one` or" in " ".join(answer.out.split())
 
 
 def test_a_missing_required_plugin_still_shows_the_list(world: World) -> None:

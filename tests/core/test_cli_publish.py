@@ -97,3 +97,32 @@ def vectis_emit(route):
     assert answer.code == 1
     assert answer.json == {"published": False, "fate": "rejected", "error": "the broker said no"}
     assert "the broker said no [fate: rejected]" in answer.err
+
+
+def test_what_works_without_broken_plugins_names_them_a_line_each(world: World) -> None:
+    world.config('[sqlite]\npath = "events.db"\n[consumer]\ngroup = "shop"\n')
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    commands = (
+        ("publish", "orders", "order.created"),
+        ("dlq", "list", "--topic", "orders"),
+        ("tail", "orders", "--from-beginning", "--limit", "1"),
+    )
+    for command in commands:
+        answer = world.vectis(*command)
+        assert answer.code == 0
+        assert answer.err.startswith(
+            "Warning: a plugin is quarantined\n"
+            "  acme (acme 1.0): cannot be imported from 'acme': ZeroDivisionError: division by "
+            "zero\n"
+            "  -> mend it, install another version of acme, or `vectis plugins disable acme`\n"
+        )
+        assert answer.err.count("acme (acme 1.0)") == 1
+    world.install("b", plugin="b = b", b="raise ValueError('one\\ntwo')")
+    for command in commands:
+        assert world.vectis(*command).err.startswith(
+            "Warning: 2 plugins are quarantined\n"
+            "  acme (acme 1.0): cannot be imported from 'acme': ZeroDivisionError: division by "
+            "zero\n"
+            "  b (b 1.0): cannot be imported from 'b': ValueError: one two\n"
+            "  -> `vectis doctor` says what to do about each\n"
+        )

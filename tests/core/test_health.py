@@ -196,6 +196,9 @@ def test_the_pages_follow_the_worker_while_its_loop_is_blocked(health: Health) -
     assert found["unready"].startswith("not ready: the event loop has been blocked")
     assert found["status"]["loop"]["by"] == "app:blocks at vectis.orders/0@0"
     assert [stuck["handler"] for stuck in found["status"]["stuck"]] == ["app:blocks"]
+    oldest = found["status"]["oldest"]
+    assert (oldest["handler"], oldest["running"] > 0.25) == ("app:blocks", True)
+    assert "blocks" in oldest["where"]
     assert (found["ready"], found["live"]) == ("ready\n", "live\n")
     assert get(health, "/readyz")[:2] == (503, "not ready: it is stopped\n")
 
@@ -310,6 +313,21 @@ def test_observers_are_no_plugins_so_that_no_config_switches_them_off() -> None:
     asyncio.run(hub.emit(Event("order.created")))
     assert first.seen == second.seen == ["order.created"]
     assert [plugin.name for plugin in hub.plugins] == ["bus", "memory"]
+
+
+def test_an_observer_that_fails_is_not_told_to_be_a_plugin(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        @hookimpl
+        def vectis_after_emit(self, event: Event) -> None:
+            raise ValueError("no disk")
+
+    hub = Hub({}, plugins={"bus": Bus()}, observers=[Broken()], discover=False)
+    asyncio.run(hub.emit(Event("order.created")))
+    assert "vectis_after_emit of observer 1, Broken failed, and everything" in caplog.text
+    assert "Mend it: it is the program's own" in caplog.text
+    assert "disable" not in caplog.text
 
 
 def test_an_observer_with_a_hook_of_plugins_is_refused() -> None:

@@ -303,7 +303,10 @@ def test_an_observer_that_fails_stops_nothing_and_is_counted(
     (outcome,) = emit(hub)
     assert (outcome.status, seen) == ("completed", ["order.created"])
     assert hub.lifecycle.errors["vectis_after_emit", "acme2"] == 1
-    assert "vectis_after_emit of plugin 'acme2' failed" in caplog.text
+    assert (
+        "vectis_after_emit of plugin 'acme2' failed, and everything else goes on: "
+        "EventCancelled('too late for that'). Mend it, or `vectis plugins disable acme2`"
+    ) in caplog.text
 
 
 def test_tryfirst_and_trylast_move_an_implementation() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from vectis.core import Hub, handles, hookimpl
 from vectis.core.needs import dependents
+from vectis.core.settings import Config
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def states(hub: Hub) -> dict[str, str]:
 
 def reason(hub: Hub, name: str) -> str:
     (found,) = [plugin.reason for plugin in hub.plugins if plugin.name == name]
+    return found
+
+
+def remedy(hub: Hub, name: str) -> str:
+    (found,) = [plugin.remedy for plugin in hub.plugins if plugin.name == name]
     return found
 
 
@@ -66,12 +72,33 @@ def test_what_it_needs_is_not_installed() -> None:
     assert reason(hub, "acme") == (
         "it needs plugin 'buss', which is not installed; did you mean 'bus'?"
     )
+    assert remedy(hub, "acme") == (
+        "install the distribution that brings plugin buss, or correct vectis_requires in Acme, "
+        "or `vectis plugins disable acme`"
+    )
     assert order(hub) == []
+
+
+def test_what_it_needs_is_in_a_distribution_that_its_own_requires(install: Install) -> None:
+    install("acme", "vectis_requires = ('zero',)", requires="acme-zero>=2")
+    assert remedy(Hub({}), "acme") == (
+        "`pip install acme-zero`, which acme requires, or `vectis plugins disable acme`"
+    )
+
+
+def test_a_plugin_is_not_suggested_instead_of_what_it_needs_itself() -> None:
+    assert "did you mean" not in reason(hub_of(acmes=plugin("acme")), "acmes")
 
 
 def test_what_it_needs_is_disabled() -> None:
     hub = hub_of({"plugins": {"disable": ["other"]}}, acme=plugin("other"), other=plugin())
     assert reason(hub, "acme") == ("it needs plugin other, which is disabled by Hub(config=...)")
+    assert remedy(hub, "acme") == (
+        "`vectis plugins enable other`, or `vectis plugins disable acme`"
+    )
+    config = Config.of({}, {"VECTIS_PLUGINS_DISABLE": "other"})
+    hub = Hub(config, plugins={"acme": plugin("other"), "other": plugin()}, discover=False)
+    assert remedy(hub, "acme").startswith("take other out of VECTIS_PLUGINS_DISABLE, or ")
 
 
 def test_what_it_needs_is_left_out_by_an_allow_list() -> None:
@@ -111,19 +138,26 @@ def test_a_circle_is_named_by_all_of_its_plugins_and_by_no_other() -> None:
     hub = hub_of(b=plugin("c"), c=plugin("a"), a=plugin("b"), d=plugin("a"), e=plugin())
     for name in ("a", "b", "c"):
         assert "in a circle of plugins" in reason(hub, name)
-        assert "a -> b -> c -> a." in reason(hub, name)
+        assert "a -> b -> c -> a" in reason(hub, name)
+        assert remedy(hub, name).endswith(
+            "until then `vectis plugins disable a` and `vectis plugins disable b` and "
+            "`vectis plugins disable c`"
+        )
+    assert remedy(hub, "d") == "mend plugin a, or `vectis plugins disable d`"
     assert reason(hub, "d").startswith("it needs plugin a, which is quarantined: it is in a circle")
     assert order(hub) == ["e"]
 
 
 def test_a_plugin_that_needs_itself_is_a_circle_too() -> None:
-    assert "acme -> acme." in reason(hub_of(acme=plugin("acme")), "acme")
+    assert "acme -> acme" in reason(hub_of(acme=plugin("acme")), "acme")
 
 
 def test_two_circles_are_both_named() -> None:
     hub = hub_of(a=plugin("b"), b=plugin("a"), c=plugin(after=("d",)), d=plugin("c"))
-    assert "a -> b -> a." in reason(hub, "a")
-    assert "c -> d -> c." in reason(hub, "d")
+    assert "a -> b -> a" in reason(hub, "a")
+    assert "c -> d -> c" in reason(hub, "d")
+    # c only follows d, so that it works without.
+    assert remedy(hub, "d").endswith("`vectis plugins disable d`, which c can do without")
 
 
 @pytest.mark.parametrize("wrong", ["other", 7, {"other"}, (7,), property(lambda self: ())])

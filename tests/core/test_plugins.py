@@ -85,7 +85,10 @@ def test_two_plugins_with_one_name_are_refused_and_both_shown(install: Install) 
     assert [plugin.state for plugin in both] == ["quarantined", "quarantined"]
     for plugin in both:
         assert "acme (acme_audit) and other (other_module)" in plugin.reason
-        assert "uninstall one" in plugin.reason
+        assert plugin.remedy == (
+            "uninstall one: `pip uninstall acme` or `pip uninstall other`; "
+            "`vectis plugins disable acme-audit` leaves out all of this name"
+        )
 
 
 def test_one_given_to_the_hub_clashes_with_an_installed_one_too(install: Install) -> None:
@@ -95,6 +98,7 @@ def test_one_given_to_the_hub_clashes_with_an_installed_one_too(install: Install
     hub = Hub({}, plugins={"acme-audit": Mine})
     both = [plugin for plugin in hub.plugins if plugin.name == "acme-audit"]
     assert "Hub(plugins=...) (Mine)" in both[0].reason
+    assert "give the one of Hub(plugins=...) another name, or `pip uninstall" in both[0].remedy
 
 
 @pytest.mark.parametrize("name", ["app", "hub", "plugins", "consumer", "handlers", "topics"])
@@ -102,6 +106,7 @@ def test_a_plugin_cannot_have_the_name_of_a_table_of_vectis(name: str) -> None:
     hub = Hub({}, plugins={name: object()}, discover=False)
     assert find(hub, name).state == "quarantined"
     assert "a name of Vectis's own" in find(hub, name).reason
+    assert "rename its entry point" in find(hub, name).remedy
 
 
 def test_a_disabled_plugin_with_such_a_name_is_just_disabled() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.core.worker_world import FailingTransport, Shop, a_status, eventually
 from vectis.core import hookimpl
+from vectis.core.blame import Blame
 from vectis.core.message import Message
 from vectis.core.worker import Worker
 from vectis.core.worker.status import LoopStatus
@@ -207,6 +208,9 @@ def test_a_handler_that_hangs_is_reported_once_when_it_begins_and_once_when_it_e
     with caplog.at_level(logging.INFO, "vectis.worker"):
         asyncio.run(main())
     (status,) = found
+    assert status.oldest is not None
+    assert status.oldest.running > SOON
+    assert "inner" in status.oldest.where
     assert [(one.key, one.place) for one in status.stuck] == [
         (f"key-{number}", f"vectis.orders/0@{number}") for number in range(3)
     ]
@@ -316,9 +320,104 @@ def test_a_handler_that_blocks_the_loop_is_named_while_it_does_with_its_stack(
     assert "the event loop has been blocked for" in status.dead
     assert status.unready == status.dead
     assert [one.place for one in status.stuck] == ["vectis.orders/0@0"]
+    assert status.oldest is not None
+    assert status.oldest.handler == "app:blocks"
+    assert status.oldest.running > SOON
+    assert "in test_a_handler_that_blocks" in status.oldest.where
     (report,) = said(caplog, "now by handler app:blocks at vectis.orders/0@0")
     assert "go.wait(DEADLINE)" in report
     assert worker.status().loop.blocked == 0.0
+
+
+def test_a_batch_handler_that_blocks_the_loop_is_told_of_all_its_deliveries(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop, go = Shop(stuck_after=SOON), threading.Event()
+    found: list[WorkerStatus] = []
+
+    async def blocks(event_type: str, payloads: Sequence[dict[str, Any]]) -> None:
+        go.wait(DEADLINE)
+
+    shop.hub.on_event("order.created", blocks, topic="vectis.orders", batch=10)
+    worker = Worker(shop.hub)
+
+    def look() -> None:
+        patience = threading.Event()
+        while not said(caplog, "now by handler app:blocks") and not patience.wait(0.002):
+            pass
+        found.append(worker.status())
+        go.set()
+
+    async def main() -> None:
+        await shop.publish(1, key="1")
+        await shop.publish(2, key="2")
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: bool(found))
+        worker.stop()
+        await running
+        thread.join(DEADLINE)
+
+    with caplog.at_level(logging.INFO, "vectis.worker"):
+        asyncio.run(main())
+    (status,) = found
+    assert status.running == 2
+    assert status.oldest is not None
+    assert status.oldest.running > SOON
+    assert "blocks" in status.oldest.where
+
+
+@pytest.mark.parametrize("kind", ["awaits", "blocks", "in a thread"])
+def test_a_stack_begins_with_the_handler_also_when_it_is_timed(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    blame = Blame()
+    shop = Shop(stuck_after=SOON, observers=[blame])
+    released, go = threading.Event(), asyncio.Event()
+    found: list[WorkerStatus] = []
+
+    async def blocks(event_type: str, payload: dict[str, Any]) -> None:
+        released.wait(DEADLINE)
+
+    async def awaits(event_type: str, payload: dict[str, Any]) -> None:
+        await go.wait()
+
+    def in_a_thread(event_type: str, payload: dict[str, Any]) -> None:
+        released.wait(DEADLINE)
+
+    handler = {"awaits": awaits, "blocks": blocks, "in a thread": in_a_thread}[kind]
+    shop.on("order.created", handler)
+    worker = Worker(shop.hub)
+    worker.measure(blame)
+
+    def look() -> None:
+        patience = threading.Event()
+        while not (said(caplog, "is stuck") or said(caplog, "now by handler")):
+            patience.wait(0.002)
+        found.append(worker.status())
+        released.set()
+
+    async def main() -> None:
+        await shop.publish(1)
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: bool(found))
+        go.set()
+        worker.stop()
+        await running
+        thread.join(DEADLINE)
+
+    with caplog.at_level(logging.INFO, "vectis.worker"):
+        asyncio.run(main())
+    (report,) = [r for r in caplog.messages if "is stuck" in r or "now by handler" in r]
+    first = report.splitlines()[1]
+    assert f"{handler.__code__.co_filename}" in first
+    assert handler.__name__ in first
+    assert "blame.py" not in report
+    assert found[0].oldest is not None
+    assert handler.__name__ in found[0].oldest.where
 
 
 def test_a_transport_that_is_away_makes_the_worker_unready_but_not_dead() -> None:

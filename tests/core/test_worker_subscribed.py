@@ -165,6 +165,18 @@ def test_a_quarantined_plugin_keeps_the_worker_from_starting() -> None:
         Worker(assembled)
     assert "no database" in str(raised.value)
     assert '[consumer] tolerate = ["broken"]' in str(raised.value)
+    assert "-> mend it, or `vectis plugins disable broken`" in str(raised.value)
+
+
+def test_several_quarantined_plugins_have_a_line_each() -> None:
+    assembled = hub(broken=Broken(), other=Broken())
+    with pytest.raises(ConfigError) as raised:
+        Worker(assembled)
+    first, *each = str(raised.value).splitlines()
+    assert "2 broken plugins" in first
+    assert [line.split(":")[0].strip() for line in each[:2]] == ["broken", "other"]
+    assert each[2] == "  -> `vectis doctor` says what to do about each"
+    assert each[3].endswith('[consumer] tolerate = ["broken", "other"]')
 
 
 def test_unless_the_config_tolerates_it() -> None:

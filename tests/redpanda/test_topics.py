@@ -78,6 +78,34 @@ def test_a_topic_for_letters_that_is_too_tight_is_found(world: World, broker: Sh
     )
 
 
+def test_the_topics_are_listed_and_checked_without_a_module_that_does_not_import(
+    world: World, broker: Shared
+) -> None:
+    topic = create_topic(broker.servers, unique_name("orders"))
+    create_topic(broker.servers, f"{topic}.dlq", config={"max.message.bytes": "2000000"})
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    (world.here / "broken.py").write_text("raise ValueError('half written')")
+    asked = ("topics", "check", "--module", "shop")
+    alone = {"VECTIS_PLUGINS_DISABLE": "commerce"}  # which has topics of its own
+    found = world.vectis(*asked, "--module", "broken", "--json", **alone)
+    assert (found.code, found.json["failed"], found.json["unread"]) == (1, 0, ["broken"])
+    assert topic in {row["topic"] for row in found.json["topics"]}
+    assert "Warning: module 'broken' cannot be imported for its handlers" in found.err
+    assert "topics that it alone names are not compared" in found.err
+    nothing = world.vectis("topics", "check", "--module", "broken", **alone)
+    assert (nothing.code, "uses no topics" in nothing.out) == (1, False)
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    found = world.vectis(*asked, "--json", **alone)
+    assert (found.code, found.json["failed"], found.json["unread"]) == (1, 0, ["acme"])
+    assert "acme (acme 1.0): cannot be imported" in found.err
+    path = world.here / "vectis.toml"
+    path.write_text(path.read_text() + '\n[consumer]\nmodules = ["broken"]\n')
+    listed = world.vectis("topics", "list", "--json")
+    assert listed.code == 0, listed.err
+    assert topic in {row["topic"] for row in listed.json}
+    assert world.vectis("topics", "create").code == 2
+
+
 def test_what_a_broker_refuses_is_said(world: World) -> None:
     answer = world.vectis("topics", "create", unique_name("copies"), "--replication", "9")
     assert answer.code == 1
@@ -118,7 +146,7 @@ def test_the_doctor_asks_the_brokers(world: World, broker: Shared) -> None:
     assert f"{letters}: a dead letter of a message that {topic} takes may be too large" in tight
     assert world.vectis("publish", topic, "order.created", "{}", "--key", "7").code == 0
     waiting = doctor()
-    assert "1 delivery lies before" in waiting
+    assert "1 delivery waits for" in waiting
     assert f"ok    dead letters: none wait for {group}" in waiting
     world.config('[redpanda]\nbootstrap_servers = "127.0.0.1:1"')
     away = world.vectis("doctor")

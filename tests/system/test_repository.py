@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from vectis.core.obtaining import FOLDERS
+
 ROOT = Path(__file__).parents[2]
 
 # In two halves, so that this file passes its own test.
@@ -112,3 +114,13 @@ def test_every_package_is_marked_as_typed(folder: Path) -> None:
     for package in packages:
         typed = package / "core" if package.name == "vectis" else package
         assert (typed / "py.typed").is_file()
+
+
+def test_where_the_distributions_are_in_a_clone_is_what_remedies_say() -> None:
+    folders = {
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]: (
+            "." if folder == ROOT else f"./{folder.relative_to(ROOT)}"
+        )
+        for folder in distributions()
+    }
+    assert folders == FOLDERS

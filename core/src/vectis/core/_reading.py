@@ -89,4 +89,8 @@ def read_event_types(topic: str, given: object, origins: Origins) -> tuple[str, 
 def _error(where: str, table: tuple[str, ...], refused: Refused) -> ConfigError:
     problem = refused.problem(in_file=not where.startswith(PREFIX))
     key = f"{header(*refused.path)} " if refused.path else ""
-    return ConfigError(f"{where}: [{header(*table)}] {key}{problem}")
+    if where.startswith(PREFIX):
+        remedy = f"correct {where}, or unset it"
+    else:
+        remedy = f"correct {key and f'{key}under '}[{header(*table)}] at {where}"
+    return ConfigError(f"{where}: [{header(*table)}] {key}{problem}", remedy=remedy)

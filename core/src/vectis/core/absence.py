@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectis.core.redact import one_line
+from vectis.core.obtaining import installing
+from vectis.core.quarantine import named, quarantined
+from vectis.core.redact import ended
 from vectis.core.transport import Dispensable
 
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
 
-__all__ = ["configured_transport", "quarantined_carriers"]
+__all__ = ["configured_transport", "quarantined_carriers", "way_to_a_bus"]
+
+_BUS = "vectis-bus"
 
 
 def configured_transport(hub: Hub) -> str | None:
@@ -31,14 +35,19 @@ def configured_transport(hub: Hub) -> str | None:
         reason = _reason(hub, plugin)
         if isinstance(reason, Dispensable):
             return None
+        way = f"What to do: {plugin.remedy}" if plugin.remedy else "Mend that"
         return (
-            f"[hub] transport = {chosen!r} ({where}) cannot be used: {reason}. "
-            "Mend that, or choose another one"
+            f"[hub] transport = {chosen!r} ({where}) cannot be used: {ended(reason)} "
+            f"{way}, or choose another one"
         )
     configured = [p for p in _broken_carriers(hub) if hub.config.mentions(p.name)]
     if not configured:
         return None
-    return f"{_listed(configured)}. It is configured, so nothing is left out silently: mend it"
+    what = "It is configured, so nothing is left out silently"
+    if len(configured) > 1:
+        what = "They are configured, so nothing is left out silently"
+        return f"{named(configured)}. {what}: see `vectis doctor`"
+    return f"{ended(named(configured))} {what}: {configured[0].remedy}"
 
 
 def quarantined_carriers(hub: Hub) -> str:
@@ -50,28 +59,39 @@ def quarantined_carriers(hub: Hub) -> str:
         >>> quarantined_carriers(Hub({}, discover=False))
         ''
     """
-    return _listed(_broken_carriers(hub))
+    return named(_broken_carriers(hub))
+
+
+def way_to_a_bus(hub: Hub) -> str:
+    """Return what to do where no bus plugin is there to run handlers.
+
+    Args:
+        hub: One in which nobody offers to be the bus.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import way_to_a_bus
+        >>> way_to_a_bus(Hub({"plugins": {"disable": ["bus"]}}))
+        '`vectis plugins enable bus`: it is disabled by Hub(config=...)'
+    """
+    for plugin in hub.plugins:
+        if plugin.distribution == _BUS and plugin.state == "disabled":
+            return f"{plugin.remedy}: it is {plugin.reason}"
+        if plugin.distribution == _BUS and plugin.state == "quarantined":
+            return f"mend plugin {plugin.name}: {plugin.remedy}"
+    return f"{installing(_BUS)}, or another bus"
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:
     # One that was not even imported may have been anything.
     return [
-        plugin
-        for plugin in hub.plugins
-        if plugin.state == "quarantined" and (not plugin.hooks or "vectis_emit" in plugin.hooks)
+        plugin for plugin in quarantined(hub) if not plugin.hooks or "vectis_emit" in plugin.hooks
     ]
-
-
-def _listed(plugins: list[Plugin]) -> str:
-    return "; ".join(
-        f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
-        for plugin in plugins
-    )
 
 
 def _reason(hub: Hub, plugin: Plugin) -> str:
     if plugin.state == "quarantined":
-        return f"plugin {plugin} is quarantined: {one_line(plugin.reason, limit=500)}"
+        return named([plugin])
     try:
         reason = hub.unavailable(plugin)
     except Exception as error:

@@ -13,6 +13,7 @@ from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.marks import marked
 from vectis.core.needs import missing
 from vectis.core.plugins import Plugin, decide, discover, unknown_names
+from vectis.core.redact import ended
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
@@ -90,14 +91,15 @@ def assemble(hub: Hub, settings: PluginsSettings) -> None:
         if plugin.name in settings.require:
             reason = hub.unavailable(plugin)
             if reason is not None:
-                raise PluginError(f"required plugin {plugin} is not usable: {reason}")
+                way = f" What to do: {plugin.remedy}" if plugin.remedy else ""
+                raise PluginError(f"required plugin {plugin} is not usable: {ended(reason)}{way}")
 
 
 def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:
     # What it needs comes earlier in the order: when that failed in this step, it is seen here.
     lost = missing(plugin, hub.plugins)
     if lost is not None:
-        _take_out(hub, plugin, PluginError(lost))
+        _take_out(hub, plugin, lost)
         return
     hub.owner = hub.catalogue.owner = plugin.name
     try:
@@ -105,7 +107,9 @@ def _try(hub: Hub, plugin: Plugin, step: Callable[[Hub, Plugin], None]) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's SystemExit must not end the process
-        _take_out(hub, plugin, error, "failed while it was put in place")
+        # A setting that is wrong says everything by itself.
+        doing = "" if isinstance(error, ConfigError) else "failed while it was put in place"
+        _take_out(hub, plugin, error, doing)
     finally:
         hub.owner = hub.catalogue.owner = APP
 

@@ -10,10 +10,11 @@ from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from vectis.core.absence import quarantined_carriers
+from vectis.core.absence import quarantined_carriers, way_to_a_bus
 from vectis.core.blocking import within_run_here
 from vectis.core.exceptions import EventCancelled, HookError, TransportError
 from vectis.core.outcome import Frame, Outcome, current, nest
+from vectis.core.redact import ended
 from vectis.core.transport import Carrier, Route
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _carrier(hub: Hub, event_type: str) -> Carrier:
         raise TransportError(
             f"{event_type} cannot be emitted: no bus plugin is enabled, and handlers wait for one "
             f"({', '.join(s.id for s in waiting[:3])}). "
-            f"{f'{broken}. Mend it' if broken else 'Install vectis-bus'}, or see `vectis doctor`"
+            f"{f'{ended(broken)} Mend it' if broken else way_to_a_bus(hub)}, or see `vectis doctor`"
         )
     return Carrier(send=_nobody)
 

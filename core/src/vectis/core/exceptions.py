@@ -41,7 +41,14 @@ Fate = Literal["not_sent", "rejected", "unknown"]
 
 
 class VectisError(Exception):
-    """Base of every error that Vectis raises on purpose."""
+    """Base of every error that Vectis raises on purpose.
+
+    Attributes:
+        remedy: What to do about it, where whoever raised it knows more than its message says;
+            else empty.
+    """
+
+    remedy: str = ""
 
 
 class EventCancelled(VectisError):
@@ -117,11 +124,38 @@ class SubscriptionError(VectisError, ValueError):
 
 
 class PluginError(VectisError):
-    """Plugins stop the hub from starting: a required one is missing or unusable, or names clash."""
+    """Plugins stop the hub from starting: a required one is missing or unusable, or names clash.
+
+    A plugin may raise it while it is put in place, and say what the operator can do.
+
+    Args:
+        message: What is wrong.
+        remedy: What to do about it; `vectis plugins` and `vectis doctor` show it.
+
+    Example:
+        >>> from vectis.core.exceptions import PluginError
+        >>> raise PluginError("no licence file", remedy="put one into /etc/acme")
+        Traceback (most recent call last):
+        ...
+        vectis.core.exceptions.PluginError: no licence file
+    """
+
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class ConfigError(VectisError):
-    """A setting that cannot be used; the message names file, table and key."""
+    """A setting that cannot be used; the message names file, table and key.
+
+    Args:
+        message: What is wrong, and where.
+        remedy: What to change, and where.
+    """
+
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class TransportError(VectisError):

@@ -30,6 +30,7 @@ from vectis.core.starting import Once
 from vectis.core.subscription import APP, DEFAULT_PRIORITY
 from vectis.core.subscriptions import Subscriptions
 from vectis.core.transport import Route
+from vectis.core.trial import note
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -231,7 +232,9 @@ class Hub:
         Returns:
             The subscription as it is in force.
         """
-        return self._placed.place(made)
+        placed = self._placed.place(made)
+        note(lambda: self._placed.remove(placed))
+        return placed
 
     def unsubscribe(self, subscription: Subscription | str, handler: Handler | None = None) -> bool:
         """Stop a subscription: `unsubscribe(subscription)` or `unsubscribe(pattern, handler)`.
@@ -417,10 +420,12 @@ class Hub:
         offered = self.routing.consumer(topics, group)
         if offered is None:
             reason = configured_transport(self)
+            advice = (
+                'configure one, such as [sqlite] path = "events.db" or [redpanda] '
+                "bootstrap_servers; `vectis doctor` tells why each one declined"
+            )
             raise TransportError(
-                f"no transport offers to consume {', '.join(topics)}: configure one, such as "
-                '[sqlite] path = "events.db" or [redpanda] bootstrap_servers; `vectis doctor` '
-                f"tells why each one declined{f'. {reason}' if reason else ''}"
+                f"no transport offers to consume {', '.join(topics)}: {reason or advice}"
             )
         return offered
 

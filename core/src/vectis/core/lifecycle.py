@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vectis.core.blocking import finish
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 from vectis.core.forks import ForkSafeLock
+from vectis.core.places import place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
     from vectis.core.hub import Hub
 
-__all__ = ["Lifecycle"]
+__all__ = ["OBSERVER", "Lifecycle"]
+
+OBSERVER = "observer "
+"""What the names of a program's own objects begin with, which are no plugins."""
 
 logger = logging.getLogger("vectis.hooks")
 
@@ -211,21 +215,40 @@ class Lifecycle:
             self._report(hook, plugin, error)
             return
         self._count(self.stops, hook, plugin)
+        where = place(error)
         raise HookError(
-            f"{hook} of plugin {plugin!r} failed, so nothing was done: "
-            f"{type(error).__name__}: {error}. Mend the plugin, disable it, or list it under "
-            "[plugins] fail_open",
+            f"{hook} of {_named(plugin)} failed, so nothing was done: "
+            f"{type(error).__name__}: {error}{f' (at {where})' if where else ''}. "
+            f"{_remedy(plugin, stops=True)}",
             hook=hook,
             plugin=plugin,
         ) from error
 
     def _report(self, hook: str, plugin: str, error: Exception) -> None:
         self._count(self.errors, hook, plugin)
-        logger.error("%s of plugin %r failed: %r", hook, plugin, error, exc_info=error)
+        logger.error(
+            "%s of %s failed, and everything else goes on: %r. %s",
+            hook,
+            _named(plugin),
+            error,
+            _remedy(plugin),
+            exc_info=error,
+        )
 
     def _count(self, counter: Counter[tuple[str, str]], hook: str, plugin: str) -> None:
         with self._counting:
             counter[hook, plugin] += 1
+
+
+def _named(plugin: str) -> str:
+    return plugin if plugin.startswith(OBSERVER) else f"plugin {plugin!r}"
+
+
+def _remedy(plugin: str, *, stops: bool = False) -> str:
+    if plugin.startswith(OBSERVER):
+        return "Mend it: it is the program's own"
+    mended = f"Mend it, or `vectis plugins disable {plugin}`"
+    return mended + f', or let it fail: [plugins] fail_open = ["{plugin}"]' * stops
 
 
 def _in_registration_order(found: Sequence[pluggy.HookImpl]) -> tuple[pluggy.HookImpl, ...]:

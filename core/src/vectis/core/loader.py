@@ -16,8 +16,9 @@ from vectis.core import hookspecs
 from vectis.core.exceptions import PluginError
 from vectis.core.hookchecks import checked, is_property
 from vectis.core.hookhistory import outdated, warn
+from vectis.core.lifecycle import OBSERVER
 from vectis.core.needs import missing, names, ordered
-from vectis.core.redact import one_line
+from vectis.core.redact import ended, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,17 +93,34 @@ def _import(plugin: Plugin) -> bool:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an import must not end somebody else's process
-        plugin.quarantine(error, doing)
+        plugin.quarantine(error, doing, _unimportable(plugin, error))
         report(plugin)
         return False
     plugin.object = loaded
     return True
 
 
+def _unimportable(plugin: Plugin, error: BaseException) -> str:
+    """Say what to do about a module that is not there; nothing about other errors."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    from vectis.core.obtaining import installing, lacking
+
+    if f"{plugin.module}.".startswith(f"{error.name}."):
+        anew = f"install {plugin.distribution} anew, its module is gone" * bool(plugin.distribution)
+        return f"{anew or 'correct its entry point'}, or {plugin.without}"
+    gone = lacking(plugin.requirements)
+    if gone:
+        install = f"{installing(*gone)}, which {plugin.distribution} requires"
+    else:
+        install = f"install what brings the module {error.name}"
+    return f"{install}, or {plugin.without}"
+
+
 def _register(plugin: Plugin, plugins: Iterable[Plugin], manager: Manager) -> None:
     lost = missing(plugin, plugins)
     if lost is not None:
-        plugin.quarantine(PluginError(lost))
+        plugin.quarantine(lost)
         return
     try:
         found = list(checked(plugin.object, manager.page))
@@ -134,7 +152,7 @@ def add_observers(observers: Iterable[object], manager: Manager) -> None:
         PluginError: One has a hook that does not fit, or one that is not of the lifecycle.
     """
     for number, observer in enumerate(observers, 1):
-        name = f"observer {number}, {type(observer).__name__}"
+        name = f"{OBSERVER}{number}, {type(observer).__name__}"
         for hook, _ in checked(observer, manager.page):
             if hook not in hookspecs.LIFECYCLE:
                 raise PluginError(f"{name}: {hook} is for plugins; an observer has lifecycle hooks")
@@ -169,7 +187,8 @@ def unmarked_hooks(owner: object) -> list[str]:
 def report(plugin: Plugin) -> None:
     """Log that a plugin was quarantined: distribution, version and cause, on one line."""
     logger.error(
-        "plugin %s is quarantined: %s. Everything else works; `vectis doctor` tells more",
+        "plugin %s is quarantined: %s What to do: %s",
         plugin,
-        one_line(plugin.reason, limit=500),
+        ended(one_line(plugin.reason, limit=500)),
+        one_line(plugin.remedy, limit=500),
     )

@@ -29,6 +29,7 @@ from vectis.core.subscription import (
     handler_name,
 )
 from vectis.core.taking import Taken, taken
+from vectis.core.trial import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -251,7 +252,9 @@ class Registry:
     def add(self, handler: Handler, mark: Mark) -> None:
         """Keep a mark, and hand it on at once when a hub has already adopted the others."""
         with self._lock:
-            self._waiting.append((handler, mark))
+            waits = (handler, mark)
+            self._waiting.append(waits)
+            note(lambda: self._drop(waits))
             if self._hub is not None:
                 self._hub.adopt(handler, mark)
 
@@ -265,7 +268,12 @@ class Registry:
             if self._hub is not None:
                 return self._hub.take(subscription)
             self._waiting.append(subscription)
+            note(lambda: self._drop(subscription))
             return subscription
+
+    def _drop(self, waits: Subscription | tuple[Handler, Mark]) -> None:
+        with self._lock:
+            self._waiting = [other for other in self._waiting if other is not waits]
 
     def unsubscribe(self, subscription: Subscription | str, handler: Handler | None = None) -> bool:
         """Drop a subscription, here or at the hub, as `Hub.unsubscribe`; tell if there was one."""

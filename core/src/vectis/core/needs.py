@@ -11,12 +11,13 @@ They are read when the plugin was imported. Nothing here imports or registers an
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.exceptions import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from vectis.core.plugins import Plugin
 
@@ -67,8 +68,9 @@ def ordered(plugins: Sequence[Plugin]) -> list[Plugin]:
         except CycleError as error:
             # Each is followed by one that needs it; read backwards, each needs the next.
             circle = error.args[1][::-1]
+        remedy = _out_of(circle, left)
         for name in circle[1:]:
-            _quarantine_in_circle(left.pop(name), circle)
+            _quarantine_in_circle(left.pop(name), circle, remedy)
     # The first in the order given among those that could be next.
     place = {name: number for number, name in enumerate(left)}
     ready: list[tuple[int, str]] = []
@@ -86,20 +88,30 @@ def _before(plugin: Plugin) -> tuple[str, ...]:
     return (*plugin.requires, *plugin.after)
 
 
-def _quarantine_in_circle(plugin: Plugin, circle: list[Any]) -> None:
+def _out_of(circle: list[Any], plugins: Mapping[str, Plugin]) -> str:
+    """Say what ends a circle: an author's change, or an operator's."""
+    told = "one of them has to drop the next from its vectis_requires or vectis_after; until then "
+    for one, following in pairwise(circle):
+        if following not in plugins[one].requires:
+            return f"{told}{plugins[following].without}, which {one} can do without"
+    names = dict.fromkeys(circle)
+    return f"{told}{' and '.join(plugins[name].without for name in sorted(names))}"
+
+
+def _quarantine_in_circle(plugin: Plugin, circle: list[Any], remedy: str) -> None:
     # Every circle begins where the alphabet does, so that all of its plugins say the same.
     start = circle.index(min(circle))
     turned = [*circle[start:-1], *circle[:start], circle[start]]
     plugin.quarantine(
         PluginError(
-            f"it is in a circle of plugins that need or follow each other: {' -> '.join(turned)}. "
-            "Take one of them out of vectis_requires or vectis_after"
+            f"it is in a circle of plugins that need or follow each other: {' -> '.join(turned)}",
+            remedy=remedy,
         )
     )
 
 
-def missing(plugin: Plugin, plugins: Iterable[Plugin]) -> str | None:
-    """Say which plugin that this one needs is not loaded, and why; None when all are.
+def missing(plugin: Plugin, plugins: Iterable[Plugin]) -> PluginError | None:
+    """Say which plugin that this one needs is not loaded, why, and what to do; None when all are.
 
     Args:
         plugin: Imported, so that its needs are known.
@@ -111,15 +123,36 @@ def missing(plugin: Plugin, plugins: Iterable[Plugin]) -> str | None:
     for name in plugin.requires:
         other = known.get(name)
         if other is None:
-            from vectis.core.plugins import nearest
-
-            hint = nearest(name, known) or "; install the package that brings it"
-            return f"it needs plugin {name!r}, which is not installed{hint}"
+            return _uninstalled(plugin, name, known)
         if other.state == "quarantined":
-            return f"it needs plugin {other}, which is quarantined: {other.reason}"
+            return PluginError(
+                f"it needs plugin {other}, which is quarantined: {other.reason}",
+                remedy=f"mend plugin {name}, or {plugin.without}",
+            )
         if other.state != "loaded":
-            return f"it needs plugin {other}, which is {other.reason}"
+            return PluginError(
+                f"it needs plugin {other}, which is {other.reason}",
+                remedy=f"{other.remedy}, or {plugin.without}",
+            )
     return None
+
+
+def _uninstalled(plugin: Plugin, name: str, known: Iterable[str]) -> PluginError:
+    from vectis.core.obtaining import installing, lacking
+    from vectis.core.plugins import nearest
+
+    hint = nearest(name, [other for other in known if other != plugin.name])
+    gone = lacking(plugin.requirements)
+    if gone:
+        install = f"{installing(*gone)}, which {plugin.distribution} requires"
+    else:
+        install = f"install the distribution that brings plugin {name}"
+        if hint:
+            install += f", or correct vectis_requires in {plugin.module or plugin.name}"
+    return PluginError(
+        f"it needs plugin {name!r}, which is not installed{hint}",
+        remedy=f"{install}, or {plugin.without}",
+    )
 
 
 def dependents(name: str, plugins: Iterable[Plugin]) -> list[Plugin]:

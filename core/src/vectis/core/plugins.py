@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from vectis.core.distributions import distribution, normal
-from vectis.core.exceptions import PluginError
+from vectis.core.exceptions import PluginError, VectisError
 from vectis.core.fitting import CORE, core_version, unfit
+from vectis.core.obtaining import installing
 from vectis.core.safemode import default_distributions
 from vectis.core.subscription import APP
 
@@ -59,6 +60,8 @@ class Plugin:
         requirements: What that distribution requires, as `pip` reads it.
         state: `enabled`, to be loaded; `loaded`; `disabled` by config; `quarantined`, it is broken.
         reason: Why it is in this state, in words, such as the config line that disabled it.
+        remedy: What to do about it: what mends one in quarantine, what enables one that is
+            disabled; empty for one that works.
         cause: The error that put it in quarantine.
         object: The module, instance or object, once loaded.
         hooks: The names of the hooks it implements, once loaded.
@@ -75,6 +78,7 @@ class Plugin:
     requirements: tuple[str, ...] = ()
     state: State = "enabled"
     reason: str = ""
+    remedy: str = ""
     cause: BaseException | None = None
     object: Any = None
     hooks: tuple[str, ...] = ()
@@ -101,16 +105,28 @@ class Plugin:
         """
         return self.object if self._load is None else self._load.load()
 
-    def quarantine(self, cause: BaseException, doing: str = "") -> None:
-        """Set the plugin aside, with the reason in words.
+    def quarantine(self, cause: BaseException, doing: str = "", remedy: str = "") -> None:
+        """Set the plugin aside, with the reason in words and what to do about it.
 
         Args:
             cause: The error; one that says everything by itself needs nothing else.
             doing: What failed with it.
+            remedy: What to do; default: what the error says, or else whatever helps always.
         """
+        told = isinstance(cause, VectisError) and str(cause)
+        said = str(cause) if told or not doing else f"{type(cause).__name__}: {cause}"
         self.state = "quarantined"
         self.cause = cause
-        self.reason = f"{doing}: {type(cause).__name__}: {cause}" if doing else str(cause)
+        self.reason = f"{doing}: {said}" if doing else said
+        self.remedy = remedy or (cause.remedy if isinstance(cause, VectisError) else "")
+        if not self.remedy:
+            other = f", install another version of {self.distribution}" if self.distribution else ""
+            self.remedy = f"mend it{other}, or {self.without}"
+
+    @property
+    def without(self) -> str:
+        """The command that leaves the plugin out, in words."""
+        return f"`vectis plugins disable {self.name}`"
 
     def __str__(self) -> str:
         origin = f" ({self.distribution} {self.version})" if self.distribution else ""
@@ -153,13 +169,17 @@ def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings)
             if spared is not None and normal(plugin.distribution) not in spared:
                 plugin.state = "disabled"
                 plugin.reason = "disabled by VECTIS_SAFE_MODE: default plugins only"
+                plugin.remedy = "unset VECTIS_SAFE_MODE"
             else:
                 _decide_one(plugin, same, config, settings)
         for plugin in same:
             if name in RESERVED and plugin.state == "enabled":
                 plugin.quarantine(
-                    PluginError(f"{name!r} is a name of Vectis's own"),
-                    "cannot be told apart in the config; rename the entry point",
+                    PluginError(
+                        f"{name!r} is a name of Vectis's own, and the config could not tell them "
+                        "apart",
+                        remedy=f"rename its entry point; until then {plugin.without}",
+                    )
                 )
     _quarantine_unfit(decided)
     _check_required(by_name, config, settings)
@@ -181,7 +201,9 @@ def _quarantine_unfit(plugins: Iterable[Plugin]) -> None:
             plugin.quarantine(
                 PluginError(
                     f"it is made for another version of the core: it requires {wanted}, and "
-                    f"{CORE} {version} is installed. Install versions that fit each other"
+                    f"{CORE} {version} is installed",
+                    remedy=f"install a version of {plugin.distribution} that is made for {CORE} "
+                    f"{version}, or {installing(CORE)} that is {wanted}; or {plugin.without}",
                 )
             )
 
@@ -193,16 +215,21 @@ def _decide_one(
     if name in settings.disable:
         plugin.state = "disabled"
         plugin.reason = f"disabled by {config.origin_of_item('plugins', 'disable', name)}"
+        plugin.remedy = _way_back(name, config.origin("plugins", "disable"), "take {} out of {}")
     elif settings.enable is not None and name not in settings.enable:
         plugin.state = "disabled"
-        plugin.reason = f"not in the list of {config.origin('plugins', 'enable')}"
+        where = config.origin("plugins", "enable")
+        plugin.reason = f"not in the list of {where}"
+        plugin.remedy = _way_back(name, where, "put {} into {}")
     elif len(same) > 1:
         both = " and ".join(
             f"{other.distribution or 'Hub(plugins=...)'} ({other.entry_point})" for other in same
         )
         plugin.quarantine(
-            PluginError(f"{both} are both called {name!r}"),
-            "refused, two plugins have one name; uninstall one",
+            PluginError(
+                f"{both} are both called {name!r}, so neither is loaded",
+                remedy=_part(plugin, same),
+            )
         )
     else:
         plugin.state = "enabled"
@@ -211,6 +238,25 @@ def _decide_one(
             if settings.enable is not None
             else "enabled by default"
         )
+        plugin.remedy = ""
+
+
+def _way_back(name: str, where: str, change: str) -> str:
+    # The command edits the file, which a variable overrules.
+    if where.startswith("VECTIS_"):
+        return change.format(name, where)
+    return f"`vectis plugins enable {name}`"
+
+
+def _part(plugin: Plugin, same: list[Plugin]) -> str:
+    """Say what ends it that several plugins have one name."""
+    owners = sorted({other.distribution for other in same if other.distribution})
+    ways = " or ".join(f"`pip uninstall {owner}`" for owner in owners)
+    if any(not other.distribution for other in same):
+        ways = f"give the one of Hub(plugins=...) another name, or {ways}"
+    else:
+        ways = f"uninstall one: {ways}"
+    return f"{ways}; {plugin.without} leaves out all of this name"
 
 
 def _check_required(
@@ -223,7 +269,10 @@ def _check_required(
             raise PluginError(f"plugin {name!r}, required by {where}, is not installed{hint}")
         for plugin in by_name[name]:
             if plugin.state == "disabled":
-                raise PluginError(f"plugin {plugin}, required by {where}, is {plugin.reason}")
+                raise PluginError(
+                    f"plugin {plugin}, required by {where}, is {plugin.reason}. "
+                    f"What to do: {plugin.remedy}"
+                )
 
 
 def unknown_names(

@@ -5,7 +5,18 @@ This is not for hiding secrets; the settings mask theirs where they are shown.
 
 from __future__ import annotations
 
-__all__ = ["one_line"]
+__all__ = ["ended", "one_line"]
+
+
+def ended(text: str) -> str:
+    """Return the text as a whole sentence, so that another one may follow.
+
+    Example:
+        >>> from vectis.core.redact import ended
+        >>> ended("no such key"), ended("did you mean 'path'?")
+        ('no such key.', "did you mean 'path'?")
+    """
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -144,7 +144,10 @@ class Config:
         text = self._environ.get("VECTIS_SAFE_MODE", "")
         answer = BOOLEANS.get(text.strip().lower()) if text else False
         if answer is None:
-            raise ConfigError(f"VECTIS_SAFE_MODE must be true or false, not {text!r}")
+            raise ConfigError(
+                f"VECTIS_SAFE_MODE must be true or false, not {text!r}",
+                remedy="correct VECTIS_SAFE_MODE, or unset it",
+            )
         return answer
 
     def table(self, name: str, cls: type[T]) -> T:
@@ -176,7 +179,9 @@ class Config:
             if field.default is attrs.NOTHING and key not in given and key not in texts:
                 raise ConfigError(
                     f"{self.source}: [{header(name)}] {key} is missing and has no default: "
-                    f"set it in that table, or in the variable {variables[key]}"
+                    f"set it in that table, or in the variable {variables[key]}",
+                    remedy=f"set {key} under [{header(name)}] in "
+                    f"{self.source if self.path else 'vectis.toml'}, or {variables[key]}",
                 )
         self._built[name] = settings = self._read(name, cls, given, texts)
         return settings
@@ -287,9 +292,11 @@ class Config:
     def _raw(self, name: str) -> Mapping[str, Any]:
         given = self._tables.get(name, {})
         if not isinstance(given, Mapping):
+            where = self._origins.of_table(name)
             raise ConfigError(
-                f"{self._origins.of_table(name)}: {header(name)} must be a table: "
-                f"write [{header(name)}], and its keys below"
+                f"{where}: {header(name)} must be a table: "
+                f"write [{header(name)}], and its keys below",
+                remedy=f"write [{header(name)}] at {where}, and its keys below",
             )
         return given
 

@@ -33,7 +33,7 @@ async def examine(link: Link, topics: Sequence[UsedTopic]) -> list[Finding]:
         async with asyncio.timeout(_ENOUGH):
             return await _examined(link, topics)
     except TransportError as error:
-        return [Finding("fail", str(error), "until then publishing and consuming fail")]
+        return [Finding("fail", str(error), "mend that: until then publishing and consuming fail")]
     except TimeoutError:
         said = f"{link.named}: no answer within {_ENOUGH:g} s"
         return [Finding("fail", said, "see how the brokers are")]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vectis.core.cli.application import application, quiet
+from vectis.core.cli.application import application, picture, quiet, tell_quarantined
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
 from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.quarantine import quarantined
 from vectis.core.topics import UsedTopic, check_topic, topics_in_use
 from vectis_redpanda._needs import compared, needed
 from vectis_redpanda.plugin import NO_AIOKAFKA, NO_SERVERS, folder_of, missing, settings_of
@@ -44,7 +45,7 @@ def topics() -> None:
 def list_(as_json: bool) -> None:
     """Show every topic that there is."""
     quiet("vectis.plugins", "aiokafka")
-    with application() as hub:
+    with application(own=False) as hub:  # the brokers know, and no module is needed
         from vectis_redpanda._topics import existing
 
         found = _asked(_link(hub), existing)
@@ -133,10 +134,14 @@ def create(
 def check(modules: tuple[str, ...], as_json: bool) -> int:
     """Compare the topics that there are with those of the application.
 
-    Exit code 1 when one is missing, or takes no dead letter of the largest message.
+    Exit code 1 when one is missing, or takes no dead letter of the largest message; also when a
+    module does not import, or a plugin is quarantined: it is named, and its topics are not known.
     """
     quiet("vectis.plugins", "aiokafka")
-    with application(modules) as hub:
+    with picture(modules, "topics that it alone names are not compared") as seen:
+        hub = seen.hub
+        tell_quarantined(hub)
+        unread = [*seen.broken, *(plugin.name for plugin in quarantined(hub, tolerated=False))]
         wanted = topics_in_use(hub)
 
         async def look(link: Link) -> dict[str, Topic]:
@@ -149,13 +154,13 @@ def check(modules: tuple[str, ...], as_json: bool) -> int:
     failed = sum(bool(verdict.problem) for verdict in verdicts)
     if as_json:
         rows = [{"topic": one.topic, "problem": _said(one) or None} for one in verdicts]
-        show_json({"topics": rows, "failed": failed})
-    elif not verdicts:
+        show_json({"topics": rows, "failed": failed, "unread": unread})
+    elif not verdicts and not unread:
         line("The application uses no topics: no [topics], no catalogue, no @on_event handlers.")
     for one in () if as_json else verdicts:
         lead = Styled("fail  ", "bad") if one.problem else Styled("ok    ", "good")
         line(Styled(one.topic, "key"), f": {_said(one)}" if one.problem else "", lead=lead)
-    return 1 if failed else 0
+    return 1 if failed or unread else 0
 
 
 def _said(verdict: Verdict) -> str:

@@ -29,7 +29,7 @@ NO_SERVERS = (
     "or VECTIS_REDPANDA_BOOTSTRAP_SERVERS"
 )
 # The application runs in development without it, so publishing does nothing rather than fail.
-NO_AIOKAFKA = Dispensable('aiokafka is not installed: pip install "vectis-hub[redpanda]"')
+NO_AIOKAFKA = Dispensable("aiokafka is not installed: pip install aiokafka")
 
 # What each kind of compression needs beside aiokafka; gzip is Python's own.
 _CODECS = "cramjam"

@@ -74,7 +74,6 @@ class Broker:
     variables: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # passwords are among them
     name: str = attrs.field(factory=_new_name)
     plugin: str = "redpanda"
-    install: str = "vectis-hub[redpanda]"
     handover: float = _HANDOVER
 
     @classmethod

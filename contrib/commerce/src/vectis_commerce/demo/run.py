@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core import Config, Hub
+from vectis.core.obtaining import installing
 from vectis.core.transport import Route
 from vectis_commerce.demo import ledger
 from vectis_commerce.demo.check import Reckoning, reckon
@@ -142,8 +143,7 @@ def _hub(folder: Folder, transport: Transport, plugins: dict[str, object]) -> Hu
     for name in variables["VECTIS_PLUGINS_ENABLE"].split(","):
         plugin = known.get(name)
         if plugin is None:
-            install = transport.install if name == transport.plugin else "vectis-hub[demo]"
-            raise Unusable(f'the demo needs the plugin {name!r}: pip install "{install}"')
+            raise Unusable(f"the demo needs the plugin {name!r}: {installing(f'vectis-{name}')}")
         if (problem := hub.unavailable(plugin)) is not None:
             state = plugin.state if plugin.state != "loaded" else "of no use"
             raise Unusable(f"the demo needs the plugin {plugin}, which is {state}: {problem}")

@@ -39,10 +39,6 @@ class Transport(Protocol):
         """The plugin whose transport it is."""
 
     @property
-    def install(self) -> str:
-        """What has to be installed for that plugin."""
-
-    @property
     def group(self) -> str:
         """The group that the worker consumes as."""
 
@@ -79,7 +75,6 @@ class SqliteFile:
     """A file in the demo's folder; it is there when the first message is."""
 
     plugin: str = "sqlite"
-    install: str = "vectis-hub[demo]"
     group: str = "ledger"
     config: str = _CONFIG
     variables: Mapping[str, str] = attrs.field(factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
@@ -16,9 +17,12 @@ import attrs
 import click
 
 from vectis.core.cli.running import show_traceback
+from vectis.core.cli.screen import note, warn
 from vectis.core.default import use_hub
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
+from vectis.core.quarantine import lines, quarantined
+from vectis.core.redact import one_line
 from vectis.core.settings import Config
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ __all__ = [
     "import_modules",
     "picture",
     "quiet",
+    "tell_quarantined",
 ]
 
 
@@ -132,7 +137,7 @@ def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
                 broken.append(module)
                 if click.get_current_context().find_root().params.get("debug"):
                     show_traceback(error)
-                click.echo(f"Warning: {error}. What it holds is missing: {lacking}", err=True)
+                warn(f"{error}. What it holds is missing: {lacking}")
         yield Picture(hub, tuple(broken))
 
 
@@ -158,3 +163,23 @@ def quiet(*loggers: str) -> None:
     """
     for name in loggers:
         logging.getLogger(name).addHandler(logging.NullHandler())
+
+
+def tell_quarantined(hub: Hub) -> None:
+    """Name the plugins in quarantine on stderr, one on each line, and say what to do.
+
+    For commands that work without them; `quiet` keeps the log from saying it as well.
+
+    Args:
+        hub: The hub of the command.
+    """
+    broken = quarantined(hub)
+    if not broken:
+        return
+    which = "a plugin is" if len(broken) == 1 else f"{len(broken)} plugins are"
+    warn(f"{which} quarantined")
+    # On a terminal a line stays one; a single plugin is told whole, and `vectis doctor` all.
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    for text in lines(broken):
+        cut = width and len(broken) > 1
+        note(f"  {one_line(text.strip(), limit=max(width - 2, 1))}" if cut else text)

@@ -9,7 +9,7 @@ import click
 
 from vectis.core.cli.application import application, picture, quiet
 from vectis.core.cli.group import module_option
-from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
+from vectis.core.cli.screen import NOTHING, Styled, line, show_json, table, warn
 from vectis.core.entries import entries
 from vectis.core.exceptions import ConfigError
 
@@ -287,4 +287,4 @@ def _show_changes(changes: Sequence[Change], count: int, path: Path, *, written:
 def _note_missing(hub: Hub) -> None:
     for plugin in hub.plugins:
         if plugin.state == "quarantined":
-            note(f"{plugin} is quarantined, so its types are missing: see `vectis doctor`")
+            warn(f"{plugin} is quarantined, so its types are missing: see `vectis doctor`")

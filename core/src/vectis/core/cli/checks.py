@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from vectis.core import loader
+from vectis.core.absence import way_to_a_bus
 from vectis.core.cli.added import added_commands
 from vectis.core.cli.application import assemble, import_modules
 from vectis.core.cli.check import Check
@@ -17,11 +18,11 @@ from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
 from vectis.core.cli.version_checks import versions
-from vectis.core.cli.way_back import way_back
 from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
+from vectis.core.obtaining import installing
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
 from vectis.core.safemode import HUB, default_distributions, uninstalled
@@ -47,7 +48,7 @@ def examine(modules: Sequence[str]) -> list[Check]:
     try:
         assembled = assemble()
     except VectisError as error:
-        remedy = "mend the config; the other checks need it"
+        remedy = f"{error.remedy or 'that first'}: the other checks need the config"
         return [*versions(()), Check("config", "fail", str(error), remedy), *_commands()]
     hub = assembled.hub
     before = use_hub(hub)
@@ -57,11 +58,12 @@ def examine(modules: Sequence[str]) -> list[Check]:
         checks += (_plugin(hub, plugin) for plugin in hub.plugins)
         for name in uninstalled(hub.plugins):
             missing = f"{HUB} requires it, and it is not installed"
-            checks.append(Check(f"plugin of {name}", "warn", missing, f"pip install {name}"))
+            checks.append(Check(f"plugin of {name}", "warn", missing, installing(name)))
         if not hub.plugins:
-            checks.append(Check("plugins", "warn", "none are installed", "pip install vectis-hub"))
+            get = installing(*sorted(default_distributions() - {CORE}))
+            checks.append(Check("plugins", "warn", "none are installed", get))
         if assembled.problem is not None:
-            remedy = "no hub starts until it is mended or taken from [plugins] require"
+            remedy = "mend that, or take it out of [plugins] require; until then no hub starts"
             checks.append(Check("require", "fail", str(assembled.problem), remedy))
         checks += _modules((*hub.consumer_settings.modules, *modules))
         checks += _bus(hub)
@@ -105,16 +107,15 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
         return Check(name, "ok", f"{plugin.reason}; it was not imported")
     if plugin.state == "quarantined":
         where = place(plugin.cause, plugin.module) if plugin.cause else ""
-        remedy = (
-            f'mend, uninstall or disable it ([plugins] disable = ["{plugin.name}"]); '
-            "until then no worker starts"
-        )
         tolerated = plugin.name in hub.consumer_settings.tolerate
         return Check(
             name,
             "warn" if tolerated else "fail",
-            f"quarantined: {plugin.reason}" + f" (at {where})" * bool(where),
-            "" if tolerated else remedy,
+            "quarantined"
+            + ", so no worker starts" * (not tolerated)
+            + f": {plugin.reason}"
+            + f" (at {where})" * bool(where),
+            plugin.remedy,
         )
     handlers = sum(subscription.plugin == plugin.name for subscription in hub.subscriptions)
     unmarked = loader.unmarked_hooks(plugin.object)
@@ -163,18 +164,12 @@ def _bus(hub: Hub) -> Iterator[Check]:
         yield Check(
             "bus",
             "fail",
-            f"none is enabled, so every emit raises: {', '.join(waiting[:3])} wait for one",
-            _get_bus(hub),
+            f"none is enabled, so every emit raises: {', '.join(waiting[:3])} "
+            f"{'waits' if len(waiting) == 1 else 'wait'} for one",
+            way_to_a_bus(hub),
         )
     else:
-        yield Check("bus", "warn", "none is enabled: emit does nothing", _get_bus(hub))
-
-
-def _get_bus(hub: Hub) -> str:
-    for plugin in hub.plugins:
-        if plugin.distribution == "vectis-bus" and plugin.state == "disabled":
-            return f"{way_back(hub.config, plugin)}: it is {plugin.reason}"
-    return "pip install vectis-bus, or another bus"
+        yield Check("bus", "warn", "none is enabled: emit does nothing", way_to_a_bus(hub))
 
 
 def _topics(hub: Hub) -> Iterator[Check]:
@@ -232,7 +227,15 @@ def _overrides(hub: Hub) -> Iterator[Check]:
             )
 
 
+def _starting(hub: Hub) -> Iterator[Check]:
+    starts = [one.plugin_name for one in hub.lifecycle.implementations("vectis_startup")]
+    if starts:
+        said = f"vectis_startup of {', '.join(starts)} was not called: nothing is started here"
+        yield Check("start-up", "ok", said)
+
+
 _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (
+    _starting,
     _topics,
     _group,
     _overrides,
@@ -246,5 +249,5 @@ def _commands() -> Iterator[Check]:
                 f"command {command.name}",
                 "warn",
                 f"{command.distribution} brings it, and it is left out: {command.refused}",
-                "rename it there, or uninstall that distribution",
+                f"rename it there, or `pip uninstall {command.distribution.partition(' ')[0]}`",
             )

@@ -49,14 +49,14 @@ def config(as_json: bool) -> None:
     if warnings:
         line()
     for warning in warnings:
-        line(warning, lead=Styled("warning: ", "warn"))
+        line(warning, lead=Styled("Warning: ", "warn"))
 
 
 def _warnings(hub: Hub) -> list[str]:
     warnings = hub.config.warnings(plugin.name for plugin in hub.plugins)
     for plugin in hub.plugins:
         if plugin.state == "quarantined":
-            warnings.append(f"{plugin} is quarantined: {plugin.reason}")
+            warnings.append(f"{plugin} is quarantined: {plugin.reason} -> {plugin.remedy}")
         elif plugin.state == "disabled":
             warnings.append(f"{plugin} is {plugin.reason}, so its settings are not shown")
     return warnings

@@ -83,7 +83,11 @@ def _with_desk(
     def wrapped(
         group: str | None, topics: tuple[str, ...], modules: tuple[str, ...], **others: Any
     ) -> Any:
+        from vectis.core.cli.application import quiet, tell_quarantined
+
+        quiet("vectis.plugins")
         with look(modules) as picture:
+            tell_quarantined(picture.hub)
             desk = _desk(picture, group, topics)
             return command(desk, **others)
 

@@ -15,7 +15,7 @@ import attrs
 import click
 
 from vectis.core._config_edit import ConfigEdit
-from vectis.core.cli.screen import Styled, line, note
+from vectis.core.cli.screen import Styled, line, note, warn
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.plugins import decide, discover, nearest
 from vectis.core.safemode import hidden
@@ -60,7 +60,8 @@ def enable(name: str, dry_run: bool) -> None:
         return
     hub, plugin = _loaded(name, edit)
     if plugin.state == "quarantined":
-        note(f"{name} is quarantined nevertheless: {plugin.reason}")
+        warn(f"{name} is quarantined nevertheless: {plugin.reason}")
+        note(f"  -> {plugin.remedy}")
     comes = without(hub, plugin)
     _show(
         f"What comes with {name}:",

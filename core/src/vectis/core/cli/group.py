@@ -39,7 +39,7 @@ BUILT_IN = {
 """The commands of this package with their first lines, so that listing them imports none."""
 
 _COMES_WITH = {
-    "demo": 'the demo comes with vectis-commerce: pip install "vectis-hub[demo]"',
+    "demo": ("vectis-sqlite", "vectis-commerce"),
 }
 
 
@@ -152,7 +152,10 @@ def _unknown(name: str, names: list[str], context: click.Context) -> click.Usage
     from difflib import get_close_matches
 
     if name in _COMES_WITH:
-        return click.UsageError(_COMES_WITH[name])
+        from vectis.core.obtaining import installing
+
+        *_, brings = wanted = _COMES_WITH[name]
+        return click.UsageError(f"the {name} comes with {brings}: {installing(*wanted)}")
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(names)}."
     return click.UsageError(f"No such command {name!r}.{hint}", context)

@@ -8,7 +8,7 @@ import click
 
 from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
-from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table
+from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table, warn
 from vectis.core.exceptions import TransportError
 from vectis.core.subscription import by_priority
 from vectis.core.topics import topics_of_handler
@@ -148,6 +148,6 @@ def _state(subscription: Subscription) -> Cell:
 def _note_missing(hub: Hub) -> None:
     for plugin in hub.plugins:
         if plugin.state == "quarantined":
-            note(f"{plugin} is quarantined, so its handlers are missing: see `vectis doctor`")
+            warn(f"{plugin} is quarantined, so its handlers are missing: see `vectis doctor`")
         elif plugin.state == "disabled":
             note(f"{plugin} is {plugin.reason}, so its handlers are missing")

@@ -1,4 +1,4 @@
-"""What `vectis doctor` checks of a group: what lies before it, and which dead letters wait.
+"""What `vectis doctor` checks of a group: what waits for it, and which dead letters wait.
 
 The topics are read from outside of the group: nothing is committed, and nobody's partitions move.
 """
@@ -55,7 +55,7 @@ def letters(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
 
 
 def backlog(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
-    """Tell how much lies before a group.
+    """Tell how many deliveries wait for a group.
 
     Args:
         hub: Its transport carries; it is not started.
@@ -70,8 +70,8 @@ def backlog(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
         yield _unreadable("backlog", error)
         return
     if ahead:
-        some = "1 delivery lies" if ahead == 1 else f"{ahead} deliveries lie"
-        said = f"{some} before {group}, by their offsets"
+        some = "1 delivery waits" if ahead == 1 else f"{ahead} deliveries wait"
+        said = f"{some} for {group}, by their offsets"
         yield Check("backlog", "ok", said, "`vectis consume` handles them, unless it does already")
     else:
         yield Check("backlog", "ok", f"{group} has finished all that there is")

@@ -12,9 +12,11 @@ import attrs
 import click
 
 from vectis.core.cli.group import Deferred
-from vectis.core.cli.screen import Styled, heading, line, note, on_terminal, show_json, table
+from vectis.core.cli.screen import Styled, heading, line, show_json, table, warn
 from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
+from vectis.core.fitting import CORE
+from vectis.core.obtaining import installing
 from vectis.core.plugins import decide, discover, unknown_names
 from vectis.core.redact import one_line
 from vectis.core.safemode import HUB, default_distributions, uninstalled
@@ -63,16 +65,16 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
         defaults = default_distributions()
         show_json([_plain(p, handlers.get(p.name, []), load, defaults) for p in found])
     else:
-        _show(found, handlers, load)
+        _show(found, handlers)
     config = Config.load()
     if config.safe_mode:
-        note("Safe mode: VECTIS_SAFE_MODE is set, and only the default plugins are loaded")
+        warn("VECTIS_SAFE_MODE is set, and only the default plugins are loaded")
     for name in uninstalled(found):
-        note(f"{name} is not installed, though {HUB} requires it: pip install {name}")
+        warn(f"{name} is not installed, though {HUB} requires it: {installing(name)}")
     settings = config.table("plugins", PluginsSettings)
     tolerate = config.table("consumer", ConsumerSettings).tolerate
     for warning in unknown_names(found, config, settings, tolerate):
-        click.echo(f"Warning: {one_line(warning, limit=500)}", err=True)
+        warn(one_line(warning, limit=500))
     if problem is not None:
         raise problem
 
@@ -112,6 +114,7 @@ def _plain(
         "entry_point": plugin.entry_point,
         "state": plugin.state,
         "reason": plugin.reason,
+        "remedy": plugin.remedy,
         "default": normal(plugin.distribution) in defaults,
     }
     if load:
@@ -124,12 +127,12 @@ def _plain(
     return plain
 
 
-def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -> None:
+def _show(found: Sequence[Plugin], handlers: dict[str, list[str]]) -> None:
     if not found:
-        line("No plugins are installed. Without one even emit does nothing: pip install vectis-hub")
+        get = installing(*sorted(default_distributions() - {CORE}))
+        line(f"No plugins are installed. Without one even emit does nothing: {get}")
         return
-    # A cause is a sentence or more, too long for a column on a screen.
-    below = on_terminal() or load
+    # A cause and its remedy are a sentence or more, too long for a column on a screen.
     table(
         ["NAME", "VERSION", "DISTRIBUTION", "ENTRY POINT", "STATE", "REASON"],
         [
@@ -139,7 +142,7 @@ def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -
                 plugin.distribution,
                 plugin.entry_point,
                 Styled(plugin.state, _STYLES[plugin.state]),
-                "see below" if below and plugin.state == "quarantined" else plugin.reason,
+                "see below" if plugin.state == "quarantined" else plugin.reason,
             ]
             for plugin in found
         ],
@@ -155,7 +158,7 @@ def _show(found: Sequence[Plugin], handlers: dict[str, list[str]], load: bool) -
             )
         )
     for plugin in found:
-        if plugin.state == "quarantined" and below:
+        if plugin.state == "quarantined":
             _show_cause(plugin)
         elif plugin.state == "loaded":
             heading(plugin.name)
@@ -176,3 +179,4 @@ def _show_cause(plugin: Plugin) -> None:
     where = place(plugin.cause, plugin.module) if plugin.cause else ""
     if where:
         line(where, indent=2, lead="at:          ")
+    line(plugin.remedy, indent=2, lead="->           ")

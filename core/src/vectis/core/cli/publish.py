@@ -43,8 +43,10 @@ def publish(
     """
     data = _read(payload)
     from vectis.core.absence import quarantined_carriers
+    from vectis.core.cli.application import quiet, tell_quarantined
     from vectis.core.hub import Hub
 
+    quiet("vectis.plugins")
     try:
         hub = Hub()
         receipt = asyncio.run(_publish(hub, topic, event_type, data, key, event_id))
@@ -60,6 +62,7 @@ def publish(
         if as_json:
             show_json({"published": False, "fate": error.fate, "error": str(error)})
         raise PublishError(f"{error} [fate: {error.fate}]", fate=error.fate) from error
+    tell_quarantined(hub)
     if as_json:
         show_json(
             {

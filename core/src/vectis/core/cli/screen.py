@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["NOTHING", "Styled", "heading", "line", "note", "on_terminal", "show_json", "table"]
+__all__ = [
+    "NOTHING",
+    "Styled",
+    "heading",
+    "line",
+    "note",
+    "on_terminal",
+    "show_json",
+    "table",
+    "warn",
+]
 
 _GAP = 2  # spaces between columns
 _LONGEST = 2_000  # characters of one cell; a cause can be a whole page of HTML
@@ -133,6 +143,11 @@ def line(*parts: Cell, indent: int = 0, lead: Cell = "") -> None:
 def note(text: str) -> None:
     """Write a remark to stderr, so that stdout stays what was asked for."""
     click.echo(_clean(text), err=True)
+
+
+def warn(text: str) -> None:
+    """Write a warning to stderr."""
+    note(f"Warning: {text}")
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], indent: int) -> None:

@@ -118,10 +118,13 @@ class Shown:
 
 
 async def _tail(topics: tuple[str, ...], wanted: Wanted, shown: Shown, *, from_now: bool) -> None:
+    from vectis.core.cli.application import quiet, tell_quarantined
     from vectis.core.cli.reading import reading, started
     from vectis.core.hub import Hub
 
+    quiet("vectis.plugins")
     hub = Hub()
+    tell_quarantined(hub)
     async with started(hub), reading(hub, topics, from_now=from_now) as reader:
         _announce(reader, topics)
         await _follow(reader, wanted, shown, hub.hub_settings.max_message_bytes)

@@ -12,7 +12,6 @@ import attrs
 
 from vectis.core.absence import configured_transport
 from vectis.core.cli.check import Check
-from vectis.core.cli.way_back import way_back
 from vectis.core.exceptions import TransportError
 from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
@@ -49,7 +48,7 @@ def transport(hub: Hub) -> Iterator[Check]:
         yield Check("transport", "ok", f"{offer.plugin}, {why}{said}")
         for plugin in hub.plugins:
             if plugin.name == offer.plugin and (problem := _reason(hub, plugin)):
-                remedy = "until then publishing and consuming fail"
+                remedy = "mend that: until then publishing and consuming fail"
                 yield Check("transport", "fail", f"{offer.plugin}: {problem}", remedy)
                 break
         else:
@@ -58,30 +57,38 @@ def transport(hub: Hub) -> Iterator[Check]:
         said, remedy = "does not offer to carry anything", "see why below"
         for plugin in hub.plugins:
             if plugin.name == chosen and plugin.state == "disabled":
-                said, remedy = f"is {plugin.reason}", way_back(hub.config, plugin)
+                said, remedy = f"is {plugin.reason}", plugin.remedy
+            elif plugin.name == chosen and plugin.state == "quarantined":
+                said, remedy = "is quarantined", plugin.remedy
         yield Check(
             "transport", "fail", f"{chosen}, {why}, {said}", f"{remedy}, or choose another one"
         )
     elif problem := configured_transport(hub):
-        yield Check("transport", "fail", problem, "until then publishing raises")
+        yield Check("transport", "fail", problem, "mend that: until then publishing raises")
     else:
-        for plugin in hub.plugins:
-            if plugin.state == "disabled" and hub.config.mentions(plugin.name):
-                unused = f"{plugin.name} is configured, and {plugin.reason}"
-                remedy = f"{way_back(hub.config, plugin)}, or remove its settings"
-                yield Check("transport", "warn", unused, remedy)
-        yield _nobody(hub)
+        disabled = [
+            plugin
+            for plugin in hub.plugins
+            if plugin.state == "disabled" and hub.config.mentions(plugin.name)
+        ]
+        for plugin in disabled:
+            unused = f"{plugin.name} is configured, and {plugin.reason}"
+            remedy = f"{plugin.remedy}, or remove its settings"
+            yield Check("transport", "warn", unused, remedy)
+        yield _nobody(hub, "see why above" if disabled else "")
     for plugin in hub.plugins:
         if offer is None or plugin.name != offer.plugin:
             yield from _declined(hub, plugin)
 
 
-def _nobody(hub: Hub) -> Check:
+def _nobody(hub: Hub, advice: str) -> Check:
     said = "none is available: publish returns None and does nothing"
     if any(_meant(hub, plugin) for plugin in hub.plugins):
         return Check("transport", "warn", said, "see why below")
-    advice = 'configure one, such as [sqlite] path = "events.db"'
-    return Check("transport", "warn", f"{said}, silently", advice)
+    if not advice:
+        said += ", silently"
+        advice = 'configure one, such as [sqlite] path = "events.db"'
+    return Check("transport", "warn", said, advice)
 
 
 def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
@@ -91,7 +98,9 @@ def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
     try:
         findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
     except TransportError as error:
-        yield Check("transport", "fail", str(error), "until then publishing and consuming fail")
+        yield Check(
+            "transport", "fail", str(error), "mend that: until then publishing and consuming fail"
+        )
         return
     for finding in findings:
         yield Check(offer.plugin, finding.status, finding.message, finding.remedy)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vectis.core.catalogue import event_of
 from vectis.core.conformance.findings import Finding
 from vectis.core.jsontext import plain
+from vectis.core.obtaining import installing
 from vectis.core.subscription import pattern_matches
 from vectis.core.testing.pumping import pump
 from vectis.core.transport import Route
@@ -61,7 +62,7 @@ async def call_handlers(hub: Hub, plugin: str, budget: float) -> list[Finding]:
     findings = []
     for one in _of(hub, plugin):
         if one.scope == "process" and hub.routing.offer(Route("process", one.pattern)) is None:
-            advice = "Nobody runs handlers here: pip install vectis-bus"
+            advice = f"Nobody runs handlers here: {installing('vectis-bus')}"
             findings.append(_unknown(one, "was not called", advice))
             continue
         known = _known(hub, one)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vectis.core.codec import decode
 from vectis.core.exceptions import DecodeError
+from vectis.core.quarantine import quarantined
 from vectis.core.redact import one_line
 from vectis.core.subscription import by_priority
 
@@ -58,16 +59,12 @@ def handlers_of(letter: StoredLetter, hub: Hub) -> dict[str, tuple[Subscription,
 
 
 def _all_of(event_type: str, consuming: list[Subscription], hub: Hub) -> tuple[Subscription, ...]:
-    broken = [
-        plugin.name
-        for plugin in hub.plugins
-        if plugin.state == "quarantined" and plugin.name not in hub.consumer_settings.tolerate
-    ]
+    broken = [plugin.name for plugin in quarantined(hub, tolerated=False)]
     if broken:
         # One of their handlers might be for this type, and would miss it for good.
         raise Stays(
             f"it is for all handlers of {one_line(event_type, 100)}, and plugins are in "
-            f"quarantine: {', '.join(broken)}; mend or disable them, see `vectis plugins --load`"
+            f"quarantine: {', '.join(broken)}; mend or disable them, see `vectis doctor`"
         )
     found = tuple(s for s in consuming if s.pattern == event_type and s.enabled)
     if not found:

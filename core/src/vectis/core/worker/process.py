@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from vectis.core.default import default_hub
 from vectis.core.exceptions import ConfigError, TransportError
 from vectis.core.redact import one_line
+from vectis.core.trial import trial
 from vectis.core.worker.errors import text_of
 from vectis.core.worker.worker import Worker
 
@@ -61,7 +62,8 @@ def import_handlers(modules: Iterable[str]) -> None:
         modules: Names as in an import statement, such as `shop.handlers`.
 
     Raises:
-        ConfigError: One does not import; it is named, with the cause.
+        ConfigError: One does not import; it is named, with the cause. Nothing that it registered
+            is kept.
     """
     here = str(Path.cwd())
     if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
@@ -69,7 +71,8 @@ def import_handlers(modules: Iterable[str]) -> None:
         sys.path.insert(0, here)
     for module in modules:
         try:
-            importlib.import_module(module)
+            with trial():
+                importlib.import_module(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

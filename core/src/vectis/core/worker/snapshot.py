@@ -46,14 +46,18 @@ class Stuck:
         job: Its job.
         seconds: How long the attempt has been running.
         frames: What it is doing, the innermost frame first; empty when that cannot be told.
+        batch: All jobs of the attempt, when they are several.
     """
 
-    __slots__ = ("frames", "job", "seconds")
+    __slots__ = ("batch", "frames", "job", "seconds")
 
-    def __init__(self, job: Job, seconds: float, frames: Sequence[FrameType]) -> None:
+    def __init__(
+        self, job: Job, seconds: float, frames: Sequence[FrameType], batch: Sequence[Job] = ()
+    ) -> None:
         self.job = job
         self.seconds = seconds
         self.frames = frames
+        self.batch = batch or (job,)
 
 
 class Snapshots:
@@ -110,9 +114,8 @@ class Snapshots:
         if blocking is not None:
             # Perhaps in its first step, before anything was awaited; and only the thread's stack
             # tells where it is.
-            if blocking.job not in running:
-                running.append(blocking.job)
-            stuck = [one for one in stuck if one.job is not blocking.job]
+            running += [job for job in blocking.batch if job not in running]
+            stuck = [one for one in stuck if one.job not in blocking.batch]
             if blocking.seconds > self._limit:
                 stuck.insert(0, blocking)
         partitions = tuple(self._partitions())
@@ -132,7 +135,7 @@ class Snapshots:
             running=len(running),
             in_flight=sum(p.in_flight for p in partitions),
             retrying=self._engine.retrying,
-            oldest=self._oldest(),
+            oldest=self._oldest(blocking),
             stuck=tuple(self._described(one.job, one) for one in stuck[:_SHOWN]),
             stuck_count=len(stuck),
             overdue=_since(vitals.due, now) or 0.0,
@@ -220,11 +223,24 @@ class Snapshots:
                     dead_lettered=callee.dead_lettered,
                 )
 
-    def _oldest(self) -> DeliveryStatus | None:
+    def _oldest(self, blocking: Stuck | None) -> DeliveryStatus | None:
         held = [p.watermark.oldest for p in self._engine.partitions.copy().values()]
         jobs = [job for job in held if job is not None]
         job = min(jobs, key=lambda job: job.delivery.timestamp, default=None)
-        return None if job is None else self._described(job)
+        if job is None:
+            return None
+        if blocking is not None and job in blocking.batch:
+            return self._described(job, blocking)
+        return self._described(job, self._waiting(job))
+
+    def _waiting(self, job: Job) -> Stuck | None:
+        """Return what a job's handler does while it waits for something; None when it does not."""
+        since = job.partition.running.get(job)
+        for one, task, frame in self._engine.awaited if since else ():
+            if one is job and since:
+                frames = frames_in_threads().get(id(frame)) or frames_of_task(task)
+                return Stuck(job, monotonic() - since, frames)
+        return None
 
     def _described(self, job: Job, stuck: Stuck | None = None) -> DeliveryStatus:
         delivery, key = job.delivery, job.delivery.key
@@ -235,7 +251,7 @@ class Snapshots:
             key=None if key is None else one_line(key[: 8 * _KEY].decode(errors="replace"), _KEY),
             handler=self.handler(job),
             attempt=delivery.attempt,
-            running=running if stuck is None else stuck.seconds,
+            running=running if stuck is None else max(running, stuck.seconds),
             age=max(0.0, time() - delivery.timestamp / 1000) if delivery.timestamp else 0.0,
             where=place_in(stuck.frames) if stuck is not None else "",
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["blocking", "frames_in_threads", "frames_of_task", "line_of", "place_in"]
 
 _OURS = str(Path(__file__).parent)
+_CORE = str(Path(__file__).parents[1])
 _STANDARD = sysconfig.get_path("stdlib")
 _DEEPEST = 200  # coroutines awaiting one another
 
@@ -44,14 +45,14 @@ def place_in(frames: Sequence[FrameType]) -> str:
     return line_of((theirs or frames)[0]) if frames else ""
 
 
-def blocking(thread: int) -> tuple[Job | None, list[FrameType]]:
-    """Return the job that an event loop's thread runs just now, and its handler's frames.
+def blocking(thread: int) -> tuple[tuple[Job, ...], list[FrameType]]:
+    """Return the jobs that an event loop's thread runs just now, and their handler's frames.
 
     Args:
         thread: The identity of the thread.
 
     Returns:
-        The job, of a batch the first, None when it runs something else; the frames, the innermost
+        One job, or all of a batch, none when it runs something else; the frames, the innermost
         first.
     """
     frames = frames_of(thread)
@@ -59,10 +60,11 @@ def blocking(thread: int) -> tuple[Job | None, list[FrameType]]:
         if _is_ours(frame):
             names = frame.f_locals
             batch = names.get("batch")
-            job = batch.jobs[0] if isinstance(batch, Batch) and batch.jobs else names.get("job")
-            if isinstance(job, Job):
-                return job, [inner for inner in frames[:place] if not _is_ours(inner)]
-    return None, frames
+            if isinstance(batch, Batch) and batch.jobs:
+                return tuple(batch.jobs), _of_handler(frames[:place])
+            if isinstance(job := names.get("job"), Job):
+                return (job,), _of_handler(frames[:place])
+    return (), frames
 
 
 def frames_in_threads() -> dict[int, list[FrameType]]:
@@ -73,7 +75,7 @@ def frames_in_threads() -> dict[int, list[FrameType]]:
         frame: FrameType | None = top
         while frame is not None:
             if frame.f_code.co_filename == calling.__file__ and "running" in frame.f_locals:
-                found[id(frame.f_locals["running"])] = frames
+                found[id(frame.f_locals["running"])] = _of_handler(frames)
                 break
             frames.append(frame)
             frame = frame.f_back
@@ -85,16 +87,23 @@ def frames_of_task(task: asyncio.Task[Any]) -> list[FrameType]:
     coroutine: Any = task.get_coro()
     if inspect.iscoroutine(coroutine) and coroutine.cr_running and coroutine.cr_frame:
         return _frames_inside(coroutine.cr_frame)  # it waits for nothing: it blocks the loop
-    chain = [frame for frame in _awaited(coroutine) if not _is_ours(frame)]
-    return chain[::-1]
+    return _of_handler(list(_awaited(coroutine))[::-1])
 
 
 def _frames_inside(outer: FrameType) -> list[FrameType]:
     for thread in sys._current_frames():
         frames = frames_of(thread)
         if outer in frames:
-            return [frame for frame in frames[: frames.index(outer)] if not _is_ours(frame)]
+            return _of_handler(frames[: frames.index(outer)])
     return []
+
+
+def _of_handler(frames: Sequence[FrameType]) -> list[FrameType]:
+    """Leave out what calls a handler, times it or reads its payload; not what it calls itself."""
+    theirs = [frame for frame in frames if not _is_ours(frame)]
+    while theirs and theirs[-1].f_code.co_filename.startswith(_CORE):
+        theirs.pop()
+    return theirs
 
 
 def _awaited(awaited: Any) -> Iterator[FrameType]:

@@ -92,16 +92,21 @@ class Watchdog:
             return self._snapshots.take(LoopStatus())
         sent = heart.sent
         late = monotonic() - sent if sent is not None else 0.0
+        jobs, frames = blocking(heart.thread) if late > self._period else ((), [])
+        running = None
+        if jobs:
+            # Another one than was seen before has begun in between: nobody knows when.
+            many = self._blocking is not None and self._blocking not in jobs
+            running = Stuck(jobs[0], 0.0 if many else late, frames, jobs)
         if late <= self._blocked_after:
-            return self._snapshots.take(LoopStatus(lag=max(late, heart.lag)))
-        job, frames = blocking(heart.thread)
+            return self._snapshots.take(LoopStatus(lag=max(late, heart.lag)), running)
         loop = LoopStatus(
             lag=late,
             blocked=late,
-            by=self._snapshots.named(job) if job is not None else "",
+            by=self._snapshots.named(jobs[0]) if jobs else "",
             stack=tuple(line_of(frame) for frame in frames[:_STACK][::-1]),
         )
-        return self._snapshots.take(loop, None if job is None else Stuck(job, late, frames))
+        return self._snapshots.take(loop, running)
 
     def _watch(self) -> None:
         while not self._end.wait(self._period):
@@ -138,10 +143,11 @@ class Watchdog:
         heart.beat(now)
 
     def _report_blocked(self, heart: _Heart, now: float, sent: float) -> None:
-        job, frames = blocking(heart.thread)
+        jobs, frames = blocking(heart.thread)
+        job = jobs[0] if jobs else None
         if job is None:
             by = "by no handler"
-        elif job is self._blocking:
+        elif self._blocking in jobs:
             by = f"by handler {self._snapshots.named(job)}"
         elif now - sent < 2 * self._blocked_after:
             self._blocking = job  # it may be one of many short ones: look once more

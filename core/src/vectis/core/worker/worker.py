@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.quarantine import lines, quarantined
 from vectis.core.redact import one_line
 from vectis.core.transport import Route
 from vectis.core.worker.engine import Engine
@@ -324,16 +325,15 @@ def _group(hub: Hub) -> str:
 
 def _refuse_quarantined(hub: Hub) -> None:
     """Their events would be skipped and committed, which loses them."""
-    broken = [
-        plugin
-        for plugin in hub.plugins
-        if plugin.state == "quarantined" and plugin.name not in hub.consumer_settings.tolerate
-    ]
+    broken = quarantined(hub, tolerated=False)
     if broken:
-        causes = "; ".join(f"{plugin}: {one_line(plugin.reason)}" for plugin in broken)
-        names = ", ".join(f'"{plugin.name}"' for plugin in broken)
-        raise ConfigError(
-            "the worker does not start with broken plugins, because events that they handle would "
-            f"be skipped for good: {causes}. Mend or disable them, or accept it with "
-            f"[consumer] tolerate = [{names}]"
-        )
+        names = ", ".join(dict.fromkeys(f'"{plugin.name}"' for plugin in broken))
+        which = "a broken plugin: events that it handles"
+        if len(broken) > 1:
+            which = f"{len(broken)} broken plugins: events that they handle"
+        said = [
+            f"the worker does not start with {which} would be lost",
+            *lines(broken),
+            f"  To accept the loss: [consumer] tolerate = [{names}]",
+        ]
+        raise ConfigError("\n".join(said))
