@@ -19,6 +19,7 @@ from vectis.core.cli.running import show_traceback
 from vectis.core.default import use_hub
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
+from vectis.core.redact import one_line
 from vectis.core.settings import Config
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "import_modules",
     "picture",
     "quiet",
+    "warn_of_misnamed",
 ]
 
 
@@ -134,6 +136,17 @@ def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
                     show_traceback(error)
                 click.echo(f"Warning: {error}. What it holds is missing: {lacking}", err=True)
         yield Picture(hub, tuple(broken))
+
+
+def warn_of_misnamed(seen: Picture) -> None:
+    """Name on stderr what `[handlers]` says of handlers that nobody has.
+
+    Not when modules did not import, which is said already: they may have them.
+    """
+    from vectis.core.misnamed import misnamed
+
+    for warning in () if seen.broken else misnamed(seen.hub):
+        click.echo(f"Warning: {one_line(warning, limit=500)}", err=True)
 
 
 def import_modules(modules: Sequence[str]) -> None:
