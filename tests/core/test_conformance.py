@@ -289,6 +289,25 @@ def test_a_plugin_that_the_config_disables_is_called_with_the_types_of_others(
     assert "acme:note on shop.opened takes 3" in fault
 
 
+def test_a_worker_handler_without_any_topic_is_named_and_keeps_no_other_from_being_called(
+    install: Install,
+) -> None:
+    install("shop", SHOP)
+    source = (
+        "from vectis.core import on_event\n@on_event('nobody.knows')\n"
+        "async def lost(event_type, payload): ...\n@on_event('shop.opened')\n"
+        f"async def note(event_type, payload): {SLOW}"
+    )
+    install("acme", source)
+    slow, without_topic, without_class = check_plugin("acme", call=True, budget=0.02)
+    assert "acme:lost on nobody.knows was not called: no plugin" in without_class.text
+    assert without_topic.text == (
+        "no topic is known here for acme:lost on nobody.knows, and no worker starts without"
+    )
+    assert slow.fault
+    assert "acme:note on shop.opened blocks the event loop" in slow.text
+
+
 def test_a_class_that_a_handler_takes_needs_no_catalogue(install: Install) -> None:
     install("shop", SHOP.replace("catalogue.register", "str"))
     source = (
@@ -306,15 +325,15 @@ def test_a_class_that_a_handler_takes_needs_no_catalogue(install: Install) -> No
         (None, "class of shop.opened, so its time is not known"),
         (
             SHOP.replace("attrs.frozen", "attrs.frosen"),
-            "class of shop.opened (not asked: shop, in quarantine), so its",
+            "class of shop.opened; not asked: shop (in quarantine), so its",
         ),
         (
             "import os; os._exit(7)",
-            "loading them ended its process with exit code 7, and printed nothing), so its",
+            "loading them ended its process with exit code 7, and printed nothing, so its",
         ),
         (
             SHOP.replace("number: int", "number: object = attrs.field(validator=1 / 0)"),
-            "(not asked: shop, in quarantine)",
+            "; not asked: shop (in quarantine)",
         ),
     ],
     ids=["none", "broken", "an exit", "broken later"],
@@ -340,7 +359,7 @@ def test_a_plugin_that_the_config_disables_is_not_asked_and_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vectis.toml").write_text('[plugins]\ndisable = ["shop"]\n')
     (found,) = check_plugin("acme", call=True)
-    assert "a type that shop.* matches (not asked: shop, disabled by vectis.toml:2)" in found.text
+    assert "a type that shop.* matches; not asked: shop (disabled by vectis.toml:2)" in found.text
     (tmp_path / "vectis.toml").write_text("[plugins\n")
     (found,) = check_plugin("acme", call=True)
     assert "the other plugins could not be asked: vectis.toml" in found.text
@@ -434,6 +453,17 @@ def test_the_command_shows_rules_and_findings(tmp_path: Path) -> None:
     answer = world.vectis("plugins", "check", "commerce", "--call")
     assert (answer.code, "commerce conforms" in answer.out) == (0, True)
     assert world.vectis("plugins", "check", "nobody").code == 2
+
+
+def test_the_command_tells_faults_first_and_notes_as_such(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    source = f"{handler('x.y')}\n{handler('account.created').replace('note', 'slow')}"
+    world.install("acme", plugin="acme = acme", acme=source)
+    answer = world.vectis("plugins", "check", "acme", "--call", "--budget", "20")
+    lines = answer.out.splitlines()
+    first = lines.index("fault  its handlers keep within the budget") + 1
+    assert lines[first].startswith("       acme:slow on account.created takes 3")
+    assert lines[first + 1].startswith("       note: acme:note on x.y was not called: no plugin")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def _show(name: str, findings: tuple[Finding, ...], faults: int) -> None:
         line(words, lead=Styled(f"{state:7}", _STYLES[state]))
         for finding in findings:
             if finding.rule == rule:
-                line(f"{finding.text}. {finding.advice}", indent=7)
+                lead = "" if finding.fault or state != "fault" else Styled("note: ", "warn")
+                line(f"{finding.text}. {finding.advice}", indent=7, lead=lead)
     line()
     line(f"{name} conforms" if not faults else f"{name} does not conform: {faults} to mend")

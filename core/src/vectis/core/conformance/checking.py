@@ -54,7 +54,8 @@ def check_plugin(
         timeout: Seconds that each of the processes may take.
 
     Returns:
-        What was found, in the order of the rules; faults, and what could not be checked.
+        What was found, in the order of the rules; of each first the faults, and then what could not
+        be checked.
 
     Raises:
         PluginError: No plugin of this name is installed, or two are.
@@ -83,7 +84,7 @@ def check_plugin(
     if _stopped(findings):
         findings += map(not_checked, _IN_USE)
     order = list(RULES)
-    return tuple(sorted(findings, key=lambda finding: order.index(finding.rule)))
+    return tuple(sorted(findings, key=lambda one: (order.index(one.rule), not one.fault)))
 
 
 def _stopped(findings: list[Finding]) -> bool:

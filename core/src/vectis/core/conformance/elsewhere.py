@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Elsewhere", "look"]
 
+_SHOWN = 5  # plugins that are named in one sentence
+
 
 @attrs.frozen(kw_only=True)
 class Elsewhere:
@@ -55,8 +57,9 @@ class Elsewhere:
     def unasked(self) -> str:
         """What to put behind a sentence about a class that nobody registers; may be empty."""
         if self.failure:
-            return f" (the other plugins could not be asked: {self.failure})"
-        return f" (not asked: {', '.join(self.silent)})" if self.silent else ""
+            return f"; the other plugins could not be asked: {self.failure}"
+        more = f" and {len(self.silent) - _SHOWN} more" if len(self.silent) > _SHOWN else ""
+        return f"; not asked: {', '.join(self.silent[:_SHOWN])}{more}" if self.silent else ""
 
 
 def look(name: str, start: Path) -> Elsewhere:
@@ -74,7 +77,7 @@ def look(name: str, start: Path) -> Elsewhere:
     except (VectisError, ImportError) as error:
         return Elsewhere(failure=one_line(str(error), limit=300))
     silent = tuple(
-        f"{one.name}, {'in quarantine' if one.state == 'quarantined' else one.reason}"
+        f"{one.name} ({'in quarantine' if one.state == 'quarantined' else one.reason})"
         for one in hub.plugins
         if one.state != "loaded" and one.name != name
     )

@@ -23,14 +23,16 @@ from vectis.core.testing.memory import MemoryTransport
 from vectis.core.topics import topics_of_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vectis.core.conformance.elsewhere import Elsewhere
+    from vectis.core.subscription import Subscription
 
 __all__ = ["use"]
 
 _TURNS = 100  # of the event loop, that a cancelled task may take to end
 _ROUNDS = 2
+_ANY_TOPIC = "vectis.check"
 
 
 def use(
@@ -60,8 +62,9 @@ def use(
     findings = [] if plugin.settings is None else undocumented(type(plugin.settings))
     if elsewhere is None:
         findings += not_called(hub, name)
-    elif missing := _topics(hub, elsewhere):
-        hub = _hub(name, {**config, "topics": {**hub.topics, **missing}}, finished)
+    elif lacking := [one for one in hub.subscriptions if _lacks_a_topic(hub, one)]:
+        hub = _hub(name, {**config, "topics": _topics(hub, lacking, elsewhere)}, finished)
+        findings += [_without_topic(one) for one in lacking if not _topic(one, elsewhere)]
     said = _Errors()
     logging.getLogger("vectis").addHandler(said)
     logging.getLogger("vectis").propagate = False
@@ -107,17 +110,32 @@ def _hub(name: str, config: Mapping[str, Mapping[str, Any]], finished: Finished)
     return _hub_of(wanted | {"bus"}, config, finished)
 
 
-def _topics(hub: Hub, elsewhere: Elsewhere) -> dict[str, list[str]]:
-    """Return the topics of types that other plugins register: no worker starts without them."""
+def _lacks_a_topic(hub: Hub, one: Subscription) -> bool:
+    return one.scope == "service" and one.enabled and not topics_of_handler(hub, one)
+
+
+def _topic(one: Subscription, elsewhere: Elsewhere) -> str | None:
+    """Return the topic that another plugin names for a handler's type."""
     named = {examples.name: examples.topic for examples in elsewhere.examples}
-    found: dict[str, list[str]] = {}
-    for one in hub.subscriptions:
-        topic = named.get(one.pattern)
-        if one.scope == "service" and topic and not topics_of_handler(hub, one):
-            types = found.setdefault(topic, [*hub.topics.get(topic, ())])
-            if one.pattern not in types:
-                types.append(one.pattern)
+    return named.get(one.pattern)
+
+
+def _topics(
+    hub: Hub, lacking: Sequence[Subscription], elsewhere: Elsewhere
+) -> dict[str, list[str]]:
+    """Return `[topics]` with one for every handler, since no worker starts without."""
+    found = {topic: [*types] for topic, types in hub.topics.items()}
+    for one in lacking:
+        types = found.setdefault(_topic(one, elsewhere) or _ANY_TOPIC, [])
+        if one.pattern not in types:
+            types.append(one.pattern)
     return found
+
+
+def _without_topic(one: Subscription) -> Finding:
+    text = f"no topic is known here for {one}, and no worker starts without"
+    advice = f'Name it, @on_event("{one.pattern}", topic="..."), or tell users to, in [topics]'
+    return Finding("handlers", text, advice, fault=False)
 
 
 def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]], finished: Finished) -> Hub:
