@@ -112,6 +112,14 @@ def test_how_a_command_fails_without_the_suspects_is_told(
     assert lines[-1].startswith("Enabled in every run: bus, redpanda")
 
 
+@pytest.mark.parametrize("dashes", [[], ["--"]])
+def test_options_behind_the_command_are_the_command_s(world: World, dashes: list[str]) -> None:
+    shell = ["sh", "-c", "echo $0 $*; exit 3", "--json", "--all", "--", "--keep"]
+    answer = world.vectis("plugins", "bisect", *dashes, *shell)
+    assert (answer.code, answer.out) == (1, "")
+    assert "  --json --all -- --keep\n" in answer.err
+
+
 def test_default_plugins_are_suspects_when_asked_for(world: World) -> None:
     answer = world.vectis("plugins", "bisect", "--all", *command("redpanda")[2:])
     assert answer.out.startswith("redpanda breaks the command")

@@ -126,7 +126,7 @@ def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> Non
     assert answer.code == 1
     assert "fail  plugin acme (acme 2.0): quarantined" in answer.out
     assert "acme.py:3" in answer.out
-    assert '[plugins] disable = ["acme"]' in answer.out
+    assert "or disable it: `vectis plugins disable acme`; until then" in answer.out
     assert "is quarantined" not in answer.err
 
 

@@ -32,7 +32,7 @@ __all__ = ["bisect"]
 _TAIL = 10  # lines of the command's output that are shown when it is not as expected
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--keep", multiple=True, metavar="NAME", help="Never disable this one; repeatable.")
 @click.option("--all", "everyone", is_flag=True, help="Suspect the default plugins too.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")

@@ -107,7 +107,7 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
     if plugin.state == "quarantined":
         where = place(plugin.cause, plugin.module) if plugin.cause else ""
         remedy = (
-            f'mend, uninstall or disable it ([plugins] disable = ["{plugin.name}"]); '
+            f"mend, uninstall or disable it: `vectis plugins disable {plugin.name}`; "
             "until then no worker starts"
         )
         tolerated = plugin.name in hub.consumer_settings.tolerate
