@@ -89,6 +89,37 @@ def test_a_command_that_fails_without_the_suspects_is_not_their_fault(world: Wor
     )
 
 
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("exit 3", ["`sh -c 'exit 3'` ended with exit code 3 and printed nothing"]),
+        ("kill -9 $$", ["`sh -c 'kill -9 $$'` ended with signal 9 and printed nothing"]),
+        (
+            "echo one; echo two >&2; exit 3",
+            ["ended with exit code 3 and printed:", "  one", "  two"],
+        ),
+        ("seq 12; exit 3", ["ended with exit code 3 and printed, in the end:", "  3", "  4"]),
+    ],
+)
+def test_how_a_command_fails_without_the_suspects_is_told(
+    world: World, shell: str, said: list[str]
+) -> None:
+    answer = world.vectis("plugins", "bisect", "--", "sh", "-c", shell)
+    lines = answer.err.splitlines()
+    first = lines.index("It fails without the suspects too, so none of them is needed for that") + 1
+    assert lines[first].endswith(said[0])
+    assert lines[first + 1 : first + len(said)] == said[1:]
+    assert lines[-1].startswith("Enabled in every run: bus, redpanda")
+
+
+@pytest.mark.parametrize("dashes", [[], ["--"]])
+def test_options_behind_the_command_are_the_command_s(world: World, dashes: list[str]) -> None:
+    shell = ["sh", "-c", "echo $0 $*; exit 3", "--json", "--all", "--", "--keep"]
+    answer = world.vectis("plugins", "bisect", *dashes, *shell)
+    assert (answer.code, answer.out) == (1, "")
+    assert "  --json --all -- --keep\n" in answer.err
+
+
 def test_default_plugins_are_suspects_when_asked_for(world: World) -> None:
     answer = world.vectis("plugins", "bisect", "--all", *command("redpanda")[2:])
     assert answer.out.startswith("redpanda breaks the command")

@@ -136,6 +136,38 @@ def test_without_any_letters_it_says_so(here: World) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        ("snyc", "'snyc', here or in the letters; did you mean 'sync'?"),
+        ("app:snyc", "'app:snyc', here or in the letters; did you mean 'app:sync'?"),
+        ("invoice", "'invoice', here or in the letters; those that letters wait for: app:sync"),
+    ],
+)
+def test_a_handler_that_nobody_has_is_hinted_at(here: World, handler: str, said: str) -> None:
+    put(here, a_letter(1))
+    for command in (["list", "--json"], ["replay", "--dry-run"], ["replay"], ["purge", "--yes"]):
+        answer = here.vectis("dlq", *command, "--handler", handler)
+        assert (answer.code, f"no handler is called {said}" in answer.err) == (0, True)
+    assert here.vectis("dlq", "list", "--handler", "sync").err == ""
+
+
+def test_a_handler_of_the_application_without_letters_needs_no_hint(world: World) -> None:
+    put(world, a_letter(1, handler="app:other"))
+    assert world.vectis("dlq", "list", "--handler", "sync").err == ""
+
+
+def test_a_group_without_letters_is_hinted_at(here: World) -> None:
+    put(here, a_letter(1, group="shop"), a_letter(2, group="billing"))
+    for command in (["list"], ["replay", "--dry-run"], ["replay"], ["purge", "--yes"]):
+        answer = here.vectis("dlq", *command, "--group", "shpo")
+        assert "no letters wait for group 'shpo'; did you mean 'shop'?" in answer.err
+        answer = here.vectis("dlq", *command, "--group", "erp")
+        assert "group 'erp'; groups that have letters there: billing, shop" in answer.err
+    answer = here.vectis("dlq", "show", "orders.dlq/0@0", "--group", "shpo")
+    assert (answer.code, "did you mean 'shop'?" in answer.err) == (2, True)
+
+
 def test_the_list_tells_what_waits_and_why(here: World) -> None:
     put(
         here,

@@ -296,7 +296,9 @@ def test_doubtful_settings_are_warnings(world: World) -> None:
     world.config('[buss]\nx = 1\n[handlers."app:nobody"]\npriority = 1\n')
     assert list(statuses(world, "config", VECTIS_BUS_BUGET_MS="1").values()).count("warn") == 2
     [message] = statuses(world, "handlers")
-    assert message == "vectis.toml:3: no handler is called 'app:nobody'"
+    assert message == (
+        "vectis.toml:3: no handler is called 'app:nobody' in the modules that are imported here"
+    )
 
 
 def test_a_broken_config_is_the_first_thing_to_mend(world: World) -> None:

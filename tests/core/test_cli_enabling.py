@@ -267,6 +267,46 @@ def test_mode_and_link_stay(install: Install, run: Callable[..., Result], tmp_pa
     assert [path.name for path in tmp_path.iterdir() if "real" in path.name] == ["real.toml"]
 
 
+# Several at once
+
+
+def test_several_are_disabled_and_enabled_together(world: World) -> None:
+    for name in ("acme", "other"):
+        world.install(name, plugin=f"{name} = {name}")
+        (world.site / f"{name}.py").write_text(HANDLERS.replace("loyalty", name))
+    answer = world.vectis("plugins", "disable", "acme", "other", "acme")
+    assert answer.code == 0
+    assert (world.here / "vectis.toml").read_text() == '[plugins]\ndisable = ["acme", "other"]\n'
+    assert "What goes with acme and other:" in answer.out
+    assert "no other handler: order.*, acme.earned, other.earned\n" in answer.out
+    answer = world.vectis("plugins", "enable", "other", "bus", "acme")
+    assert answer.code == 0
+    assert (world.here / "vectis.toml").read_text() == "[plugins]\ndisable = []\n"
+    assert "bus is enabled there already, so nothing changes" in answer.out
+    assert "What comes with other, bus and acme:" in answer.out
+
+
+def test_one_that_is_refused_keeps_the_others_from_being_changed(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.install("other", plugin="other = other", other="")
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    for command in ("disable", "enable"):
+        answer = world.vectis("plugins", command, "other", "acne", "neer")
+        assert answer.code == 2
+        assert "'acne'; did you mean 'acme'?" in answer.err
+        assert "'neer'; did you mean 'near'? Nothing was changed" in " ".join(answer.err.split())
+    answer = world.vectis("plugins", "disable", "other", "acme")
+    assert answer.code == 1
+    assert "acme is not disabled: plugin near (near 1.0) needs it" in answer.err
+    assert not (world.here / "vectis.toml").exists()
+
+
+def test_what_only_plugins_need_that_go_as_well_is_not_refused(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    assert world.vectis("plugins", "disable", "acme", "near").code == 0
+
+
 # What cannot be done
 
 
@@ -440,14 +480,32 @@ def test_a_variable_that_overrules_the_file_is_named(
     assert "acme stays enabled nevertheless: VECTIS_PLUGINS_ENABLE overrules" in result.stderr
     result = run("enable", "acme", VECTIS_PLUGINS_ENABLE="bus")
     assert "it is not in the list of VECTIS_PLUGINS_ENABLE" in result.stderr
+    assert "What brings it back: put acme into VECTIS_PLUGINS_ENABLE" in result.stderr
 
 
-def test_enabling_one_that_cannot_be_used_says_so(
-    install: Install, run: Callable[..., Result]
-) -> None:
-    install("acme", requires="vectis-core>=77")
-    write('[plugins]\ndisable = ["acme"]\n')
-    assert "acme is quarantined nevertheless: it is made for" in run("enable", "acme").stderr
+def test_a_variable_that_overrules_the_file_is_seen_in_the_exit_code(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    enable, disable = ("plugins", "enable", "acme", "bus"), ("plugins", "disable", "acme")
+    assert world.vectis(*enable, VECTIS_PLUGINS_DISABLE="acme").code == 1
+    assert world.vectis(*enable).code == 0
+    assert world.vectis(*disable, VECTIS_PLUGINS_DISABLE="other").code == 1
+    assert world.vectis(*disable).code == 0
+
+
+def test_enabling_one_that_cannot_be_used_says_so(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="raise SystemExit(3)")
+    world.config('[plugins]\ndisable = ["acme"]\n')
+    for arguments in (["acme", "--dry-run"], ["acme"], ["acme"]):
+        answer = world.vectis("plugins", "enable", *arguments)
+        said = " ".join(answer.err.split())
+        assert answer.code == 1
+        assert "acme is quarantined nevertheless, so it does not run: cannot be imported" in said
+        assert "-> mend it, install another version of acme, or `vectis plugins disable" in said
+        assert said.endswith(". No worker starts before")
+    assert (world.here / "vectis.toml").read_text() == "[plugins]\ndisable = []\n"
+    world.config('[consumer]\ntolerate = ["acme"]\n')
+    answer = world.vectis("plugins", "enable", "acme")
+    assert (answer.code, "No worker starts" in answer.err) == (1, False)
 
 
 def test_enabling_shows_what_comes_with_it(world: World) -> None:
@@ -466,7 +524,18 @@ def test_enabling_one_whose_need_is_disabled_names_it(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme="")
     world.config('[plugins]\ndisable = ["acme", "near"]\n')
     answer = world.vectis("plugins", "enable", "near")
+    assert answer.code == 1
     assert "it needs plugin acme (acme 1.0), which is disabled by vectis.toml:2" in answer.err
+    assert "-> `vectis plugins enable acme`, or `vectis plugins disable near`" in answer.err
+    assert world.vectis("plugins", "enable", "acme", "near").code == 0
+
+
+def test_the_line_at_which_an_enabled_plugin_breaks_is_named(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="\nimport nothing_of_this_name")
+    answer = world.vectis("plugins", "enable", "acme")
+    assert answer.code == 1
+    assert "No module named 'nothing_of_this_name' (at " in answer.err
+    assert "acme.py:2)" in answer.err
 
 
 def test_the_application_s_own_handlers_count_as_others(world: World) -> None:

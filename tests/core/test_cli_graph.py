@@ -85,7 +85,7 @@ def test_the_tree_goes_from_publishers_to_handlers(world: World) -> None:
         "    bus   10  shop:check  disabled by vectis.toml:7",
         "    bus   20  shop:record",
         "    topic     shop.orders  forwarded, carried by sqlite",
-        "              worker  app:sync",
+        "              worker   50  app:sync",
         "  order.paid",
         "    bus   20  shop:record",
         "undeclared  types that no plugin declares",
@@ -108,9 +108,30 @@ def test_json_has_nodes_and_edges(world: World) -> None:
     assert nodes["topic:shop.orders"]["plugin"] == "sqlite"
     assert found["bus"] == "bus"
     edges = {(edge["source"], edge["target"]): edge["label"] for edge in found["edges"]}
+    priorities = {edge["target"]: edge["priority"] for edge in found["edges"]}
+    assert priorities["handler:app:sync"] == 50
+    assert priorities["handler:shop:record"] == 20
+    assert priorities["topic:shop.orders"] is None
     assert edges["event:order.created", "topic:shop.orders"] == "forwarded"
     assert edges["topic:shop.orders", "handler:app:sync"] == "order.created"
     assert all(edge[0] in nodes and edge[1] in nodes for edge in edges)
+
+
+def test_a_priority_of_the_config_is_in_every_form(world: World) -> None:
+    text = (world.here / "vectis.toml").read_text()
+    world.config(
+        f'{text}[handlers."app:sync"]\npriority = 7\n[handlers."shop:record"]\npriority = 8'
+    )
+    lines = world.vectis("graph", "--module", "app").out.splitlines()
+    assert "              worker    7  app:sync" in lines
+    assert "    bus    8  shop:record" in lines
+    drawn = world.vectis("graph", "--module", "app", "--mermaid").out
+    assert drawn.count('-->|"order.created, 7"|') == 1
+    assert drawn.count('-->|"8"|') == 3
+    root = ElementTree.fromstring(world.vectis("graph", "--module", "app", "--svg").out)
+    titles = [title.text for title in root.iterfind(f".//{SVG}path/{SVG}title")]
+    assert titles.count("order.created, 7") == 1
+    assert titles.count("8") == 3
 
 
 def test_mermaid_has_a_frame_for_each_plugin_with_handlers(world: World) -> None:

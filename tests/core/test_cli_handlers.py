@@ -158,3 +158,40 @@ def _consumed(world: World) -> list[str]:
     explained = world.vectis("explain", "order.created", "--json").json["consumers"]
     assert [call["handler"] for call in explained] == listed
     return listed
+
+
+MISNAMED = """
+[handlers."app:cash"]
+enabled = false
+
+[handlers."acme:gone"]
+enabled = false
+
+[handlers."off:record"]
+enabled = false
+
+[plugins]
+disable = ["off"]
+"""
+
+
+def test_what_the_config_says_of_handlers_that_nobody_has_is_named_once(world: World) -> None:
+    world.install("off", plugin="off = off", off="")
+    world.config(CONFIG + MISNAMED)
+    warnings = [
+        "Warning: vectis.toml:14: no handler is called 'app:cash'; did you mean 'app:cache'?",
+        "Warning: vectis.toml:17: no handler is called 'acme:gone'",
+    ]
+    for arguments in (["handlers"], ["handlers", "--json"], ["explain", "order.created"]):
+        answer = world.vectis(*arguments)
+        assert [text for text in answer.err.splitlines() if "Warning" in text] == warnings
+        assert answer.code == 0
+
+
+def test_nothing_is_missed_in_modules_that_did_not_import(world: World) -> None:
+    world.config(CONFIG + MISNAMED)
+    world.module("shop", SHOP + "raise SystemExit")
+    assert "no handler is called" not in world.vectis("handlers").err
+    world.config((CONFIG + MISNAMED).replace('modules = ["shop"]', ""))
+    answer = world.vectis("handlers")
+    assert "no handler is called 'app:cache' in the modules that are imported" in answer.err

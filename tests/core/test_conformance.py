@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from tests.core.cli_world import World
-from vectis.core.conformance import Finding, check_plugin
+from vectis.core.conformance import check_plugin
 from vectis.core.exceptions import PluginError
 from vectis.core.testing.conformance import PluginConformance
 
@@ -215,16 +215,175 @@ def test_handlers_beyond_the_budget_are_named(install: Install) -> None:
     assert "blocks the event loop of the worker" in worker
 
 
-def test_a_handler_whose_event_has_no_class_is_no_fault_and_named(install: Install) -> None:
-    install("acme", "from vectis.core import handles\n@handles('x.y')\ndef note(event): ...")
-    assert check_plugin("acme", call=True) == (
-        Finding(
-            "handlers",
-            "acme:note on x.y was not called: its event has no class, so its time is not known",
-            "Register an event class of that type with vectis_register_events",
-            fault=False,
-        ),
+SHOP = """
+import attrs
+from vectis.core import event_type, hookimpl
+
+@event_type("shop.opened", topic="shop.events", version=2)
+@attrs.frozen
+class Opened:
+    number: int
+
+@event_type("shop.closed", topic="shop.events")
+@attrs.frozen
+class Closed:
+    number: int
+
+@hookimpl
+def vectis_register_events(catalogue):
+    catalogue.register(Opened)
+    catalogue.register(Closed)
+"""
+SLOW = "import time; time.sleep(0.03)"
+
+
+def handler(pattern: str, does: str = SLOW) -> str:
+    return f"from vectis.core import handles\n@handles('{pattern}')\ndef note(event): {does}"
+
+
+def test_a_type_that_another_plugin_registers_is_called_too(install: Install) -> None:
+    install("shop", SHOP)
+    install("acme", handler("shop.opened"))
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.opened takes 3" in fault
+    assert check_plugin("acme", call=True) == ()
+
+
+def test_a_pattern_is_called_with_every_type_that_it_matches(install: Install) -> None:
+    install("shop", SHOP)
+    install("acme", handler("shop.*", "import time; time.sleep(0.03 * (event.type[5] == 'o'))"))
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.* takes 3" in fault
+    assert "ms with shop.opened, and the emitter waits" in fault
+
+
+def test_a_pattern_whose_handler_fails_for_one_type_is_timed_with_the_others(
+    install: Install,
+) -> None:
+    install("shop", SHOP)
+    install("acme", handler("shop.*", "event.type == 'shop.closed' or event.data['lost']"))
+    (found,) = check_plugin("acme", call=True)
+    assert not found.fault
+    assert "passed for none of the made-up events of shop.opened, so" in found.text
+
+
+def test_a_worker_handler_of_a_type_with_the_topic_of_another_plugin(install: Install) -> None:
+    install("shop", SHOP)
+    source = (
+        "from vectis.core import on_event\n@on_event('shop.opened')\n"
+        f"async def note(event_type, payload): {SLOW}"
     )
+    install("acme", source)
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.opened blocks the event loop of the worker" in fault
+    assert check_plugin("acme", call=True) == ()
+
+
+def test_a_plugin_that_the_config_disables_is_called_with_the_types_of_others(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("shop", SHOP)
+    install("acme", handler("shop.opened"))
+    monkeypatch.setenv("VECTIS_PLUGINS_DISABLE", "acme")
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.opened takes 3" in fault
+
+
+def test_a_worker_handler_without_any_topic_is_named_and_keeps_no_other_from_being_called(
+    install: Install,
+) -> None:
+    install("shop", SHOP)
+    source = (
+        "from vectis.core import on_event\n@on_event('nobody.knows')\n"
+        "async def lost(event_type, payload): ...\n@on_event('shop.opened')\n"
+        f"async def note(event_type, payload): {SLOW}"
+    )
+    install("acme", source)
+    slow, without_topic, without_class = check_plugin("acme", call=True, budget=0.02)
+    assert "acme:lost on nobody.knows was not called: no plugin" in without_class.text
+    assert without_topic.text == (
+        "no topic is known here for acme:lost on nobody.knows, and no worker starts without"
+    )
+    assert slow.fault
+    assert "acme:note on shop.opened blocks the event loop" in slow.text
+
+
+def test_a_class_that_a_handler_takes_needs_no_catalogue(install: Install) -> None:
+    install("shop", SHOP.replace("catalogue.register", "str"))
+    source = (
+        "from shop import Opened\nfrom vectis.core import handles\n"
+        f"@handles(Opened)\ndef note(event: Opened): {SLOW}"
+    )
+    install("acme", source)
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.opened takes 3" in fault
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "class of shop.opened, so its time is not known"),
+        (
+            SHOP.replace("attrs.frozen", "attrs.frosen"),
+            "class of shop.opened; not asked: shop (in quarantine), so its",
+        ),
+        (
+            "import os; os._exit(7)",
+            "loading them ended its process with exit code 7, and printed nothing, so its",
+        ),
+        (
+            SHOP.replace("number: int", "number: object = attrs.field(validator=1 / 0)"),
+            "; not asked: shop (in quarantine)",
+        ),
+    ],
+    ids=["none", "broken", "an exit", "broken later"],
+)
+def test_what_could_not_be_called_is_no_fault_and_told_with_its_cause(
+    install: Install, source: str | None, said: str
+) -> None:
+    if source is not None:
+        install("shop", source)
+    install("acme", handler("shop.opened"))
+    (found,) = check_plugin("acme", call=True)
+    assert not found.fault
+    assert said in found.text
+    assert "no plugin that is installed and enabled here registers" in found.text
+    assert "register one with vectis_register_events if the event is yours" in found.advice
+
+
+def test_a_plugin_that_the_config_disables_is_not_asked_and_named(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("shop", SHOP)
+    install("acme", handler("shop.*"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vectis.toml").write_text('[plugins]\ndisable = ["shop"]\n')
+    (found,) = check_plugin("acme", call=True)
+    assert "a type that shop.* matches; not asked: shop (disabled by vectis.toml:2)" in found.text
+    (tmp_path / "vectis.toml").write_text("[plugins\n")
+    (found,) = check_plugin("acme", call=True)
+    assert "the other plugins could not be asked: vectis.toml" in found.text
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_class_of_which_no_event_can_be_made_up_is_named(install: Install) -> None:
+    install("shop", SHOP.replace("number: int", "number: memoryview"))
+    install("acme", handler("shop.opened"))
+    (found,) = check_plugin("acme", call=True)
+    assert not found.fault
+    assert "acme:note on shop.opened was not called with shop.opened: TypeError: " in found.text
+
+
+def test_a_worker_handler_that_fails_for_every_made_up_event_is_named(install: Install) -> None:
+    install("shop", SHOP)
+    source = (
+        "from vectis.core import on_event\n@on_event('shop.opened')\n"
+        "def note(event_type, payload): raise KeyError(1)"
+    )
+    install("acme", source)
+    (found,) = check_plugin("acme", call=True)
+    assert not found.fault
+    assert "passed for none of the made-up events" in found.text
 
 
 def test_a_handler_that_passes_for_no_made_up_event_is_no_fault_and_named(install: Install) -> None:
@@ -294,6 +453,17 @@ def test_the_command_shows_rules_and_findings(tmp_path: Path) -> None:
     answer = world.vectis("plugins", "check", "commerce", "--call")
     assert (answer.code, "commerce conforms" in answer.out) == (0, True)
     assert world.vectis("plugins", "check", "nobody").code == 2
+
+
+def test_the_command_tells_faults_first_and_notes_as_such(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    source = f"{handler('x.y')}\n{handler('account.created').replace('note', 'slow')}"
+    world.install("acme", plugin="acme = acme", acme=source)
+    answer = world.vectis("plugins", "check", "acme", "--call", "--budget", "20")
+    lines = answer.out.splitlines()
+    first = lines.index("fault  its handlers keep within the budget") + 1
+    assert lines[first].startswith("       acme:slow on account.created takes 3")
+    assert lines[first + 1].startswith("       note: acme:note on x.y was not called: no plugin")
 
 
 @pytest.mark.parametrize(

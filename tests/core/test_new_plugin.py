@@ -15,6 +15,8 @@ from vectis.core.scaffold import Names, new_plugin
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.core.conftest import Install
+
 
 @pytest.mark.parametrize("name", ["acme-loyalty", "Acme_Loyalty", "acme.loyalty", "acme--LOYALTY"])
 def test_a_name_is_normalised_as_package_indexes_do(name: str) -> None:
@@ -47,6 +49,25 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, said: str, tmp_path: Pa
     with pytest.raises(PluginError, match=said):
         new_plugin(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "name", "said"),
+    [
+        (["acme-audit"], "acme-audit", "take another name, as in acme-audit-2"),
+        (["acme-audit", "acme-audit-2"], "acme-audit", "as in acme-audit-3"),
+        (["acme-audit"], "vectis-acme-audit", "take another name, as in acme-audit-2"),
+        ([], "vectis-acme-audit", "take another name, as in acme-audit"),
+        (["acme-bus"], "bus", "put your company's name before it, as in acme-bus-2"),
+    ],
+)
+def test_the_name_that_is_advised_is_a_sensible_and_free_one(
+    installed: list[str], name: str, said: str, install: Install, tmp_path: Path
+) -> None:
+    for one in installed:
+        install(one)
+    with pytest.raises(PluginError, match=f"{said}$"):
+        new_plugin(name, tmp_path)
 
 
 def test_an_existing_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

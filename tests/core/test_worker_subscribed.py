@@ -222,8 +222,20 @@ def test_a_handler_whose_topic_the_config_leaves_out_is_named() -> None:
     assembled.on_event("order.created", handle, topic="orders")
     assembled.on_event("stock.low", handle, topic="stock")
     assembled.on_event("account.created", handle)  # nobody knows its topic: it may be any
-    [warning] = subscribed(assembled).unread
+    [warning] = subscribed(assembled).warnings
     assert warning == (
         "app:handle handles stock.low, which arrives on stock (@on_event of app:handle), and "
         "[consumer] topics (Hub(config=...)) leaves that topic out"
     )
+
+
+def test_a_worker_names_once_what_the_config_says_of_handlers_that_nobody_has(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assembled = hub({"handlers": {"app:handel": {"priority": 1}}})
+    assembled.on_event("order.created", handle, topic="orders")
+    run_worker(assembled)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "Hub(config=...): no handler is called 'app:handel'; did you mean 'app:handle'?"
+    ]

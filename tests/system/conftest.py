@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_TESTING = ("pytest", "hypothesis")
+
 
 @pytest.fixture(scope="session")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build our wheels and gather those of what they need, of the build backend and of pytest."""
+    """Build our wheels and gather those of what they need, of build backends and testing."""
     house = tmp_path_factory.mktemp("wheelhouse")
     extras = {"vectis-redpanda": "[aiokafka]"}
     ours = [f"./{folder}{extras.get(name, '')}" for name, folder in FOLDERS.items()]
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "-c", "constraints.txt"]
     # With the backend that is here: an environment of its own for each costs three seconds, and
     # installing from a checkout makes one anyway.
-    run(*pip, "--no-build-isolation", "-w", house, *ours, "hatchling", "setuptools", "pytest")
+    run(*pip, "--no-build-isolation", "-w", house, *ours, "hatchling", "setuptools", *_TESTING)
     return house
 
 

@@ -220,6 +220,7 @@ def test_what_cannot_be_used_is_refused_with_exit_code_2(
     assert done.returncode == 2, done.stdout + done.stderr
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""  # refused before anything is shown
 
 
 def test_the_settings_of_whoever_tries_it_stay_out_of_it(tmp_path: Path) -> None:
@@ -292,7 +293,7 @@ def test_a_fault_planted_in_the_ledger_is_found(tmp_path: Path) -> None:
 
     meddler = Meddler(take_one_piece)
     plan = Plan(read_orders(shipped_orders()), Decimal("100.00"), tmp_path / "work")
-    report = asyncio.run(run(plan, meddler))
+    report = asyncio.run(run(plan, prepare(plan.directory, plan.transport), meddler))
     assert meddler.done
     assert not report.reckoning.matches
     (difference,) = report.reckoning.differences

@@ -5,7 +5,6 @@ Everything is done by what is installed there: the command, the build, the tests
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,11 +23,6 @@ def generated(
 ) -> tuple[Environment, Path]:
     """An environment with the wheel of a generated plugin, and the folder it was made from."""
     folder = tmp_path_factory.mktemp("generated")
-    kit = tmp_path_factory.mktemp("kit")
-    run(
-        *(sys.executable, "-m", "pip", "wheel", "-q", "-c", "constraints.txt", "-w", kit),
-        *("pytest", "hypothesis"),
-    )
     environment = Environment(folder / "env", wheelhouse)
     environment.install("vectis-core")
     run(environment.python.with_name("vectis"), "new-plugin", NAME, cwd=folder)
@@ -39,7 +33,7 @@ def generated(
         project,
     )
     (wheel,) = wheels.glob("*.whl")
-    environment.install("--find-links", kit, f"{NAME}[test] @ {wheel.as_uri()}")
+    environment.install(f"{NAME}[test] @ {wheel.as_uri()}")
     return environment, project
 
 

@@ -72,6 +72,17 @@ def test_the_plugin_is_listed_and_explained_after_pip_install_alone(shop: Shop) 
     assert re.search(r"vectis_after_emit +acme-audit", explained)
 
 
+def test_it_conforms_and_its_handler_is_called_with_what_other_plugins_register(
+    shop: Shop,
+) -> None:
+    checked = shop.vectis("plugins", "check", "acme-audit", "--call")
+    assert "made up by hypothesis: pip install hypothesis" in checked
+    shop.environment.install("hypothesis")
+    checked = shop.vectis("plugins", "check", "acme-audit", "--call")
+    assert checked.count("ok ") == 5
+    assert "acme-audit conforms" in checked
+
+
 def test_its_handler_and_its_hook_run(shop: Shop) -> None:
     printed = shop.environment.run_script(
         "import asyncio\n"

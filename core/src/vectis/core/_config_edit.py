@@ -85,7 +85,7 @@ class ConfigEdit:
         self.changes: tuple[Change, ...] = ()
 
     def plan(self, name: str, *, enable: bool) -> None:
-        """Decide which lists change so that the file enables or disables a plugin.
+        """Decide which lists change so that the file enables or disables a plugin, and others too.
 
         Raises:
             ConfigError: The file cannot be changed without changing anything else.
@@ -103,7 +103,7 @@ class ConfigEdit:
             changes.append(Change("disable", add=True, name=name))
         for change in changes:
             self._make(change)
-        self.changes = tuple(changes)
+        self.changes += tuple(changes)
 
     def config(self, environ: Mapping[str, str] | None = None) -> Config:
         """Return the settings as the edited file makes them; the environment still wins.

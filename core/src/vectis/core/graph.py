@@ -59,12 +59,21 @@ class Edge:
     Args:
         source: The id of a node.
         target: That of one in a later layer.
-        label: What is special about it: `forwarded`, a priority, an event type; else empty.
+        label: What is special about it: `forwarded`, or the event type that a handler of the worker
+            takes from a topic; else empty.
+        priority: That of the handler to which it leads; None when it leads to none.
     """
 
     source: str
     target: str
     label: str = ""
+    priority: int | None = None
+
+    @property
+    def text(self) -> str:
+        """What to write beside it: label and priority."""
+        priority = "" if self.priority is None else str(self.priority)
+        return ", ".join(filter(None, [self.label, priority]))
 
 
 @attrs.frozen(kw_only=True)
@@ -130,10 +139,10 @@ def graph(hub: Hub) -> Graph:
         ...     @handles("order.created", priority=10)
         ...     def record(self, event): ...
         >>> drawn = graph(Hub({}, plugins={"audit": Audit}, discover=False))
-        >>> [(edge.source, edge.target, edge.label) for edge in drawn.edges][-1]
-        ('event:order.created', 'handler:audit:Audit.record', '10')
+        >>> [(edge.source, edge.target, edge.priority) for edge in drawn.edges][-1]
+        ('event:order.created', 'handler:audit:Audit.record', 10)
     """
-    edges = {(e.source, e.target, e.label): e for name in _types(hub) for e in _edges(hub, name)}
+    edges = {(e.source, e.target, e.text): e for name in _types(hub) for e in _edges(hub, name)}
     nodes = {node.id: node for name in _types(hub) for node in _around(hub, name)}
     nodes |= {f"handler:{s.id}": _handler(s) for s in hub.subscriptions}
     return Graph(
@@ -191,15 +200,16 @@ def _edges(hub: Hub, name: str) -> Iterator[Edge]:
     yield Edge(source=f"publisher:{known.plugin if known else UNDECLARED}", target=event)
     for subscription in by_priority(s for s in hub.subscriptions if s.scope == "process"):
         if subscription.pattern == name or pattern_matches(subscription.pattern, name):
-            label = str(subscription.priority)
-            yield Edge(source=event, target=f"handler:{subscription.id}", label=label)
+            handler = f"handler:{subscription.id}"
+            yield Edge(source=event, target=handler, priority=subscription.priority)
     for topic in _topics(hub, name):
         forwarded = known is not None and known.forward and topic == known.topic
         yield Edge(source=event, target=f"topic:{topic}", label="forwarded" * forwarded)
         for subscription in _consuming(hub, name):
             if topic in _read(hub, subscription):
                 handler = f"handler:{subscription.id}"
-                yield Edge(source=f"topic:{topic}", target=handler, label=name)
+                priority = subscription.priority
+                yield Edge(source=f"topic:{topic}", target=handler, label=name, priority=priority)
 
 
 def _consuming(hub: Hub, name: str) -> list[Subscription]:

@@ -1,4 +1,4 @@
-"""What an application would lack without one of its plugins: the data behind `plugins disable`.
+"""What an application would lack without some of its plugins: the data behind `plugins disable`.
 
 It asks an assembled hub, so it tells what is loaded now. Nothing is changed here.
 """
@@ -17,7 +17,7 @@ from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
@@ -31,20 +31,21 @@ _CARRIERS: dict[Scope, str] = {"process": "the bus", "service": "the transport"}
 
 @attrs.frozen(kw_only=True)
 class Loss:
-    """What goes with a plugin.
+    """What goes with one plugin, or with several together.
 
     Args:
-        handlers: Its handlers, such as `acme:record on order.*`.
+        handlers: Their handlers, such as `acme:record on order.*`.
         unhandled: Event types and patterns that no other handler is there for.
-        hooks: The hooks that it implements.
-        event_types: What it brings to the catalogue.
+        hooks: The hooks that they implement.
+        event_types: What they bring to the catalogue.
         topics: The topics that nobody else's handlers are read for.
-        stranded: Handlers of others whose topic only its catalogue names: no worker starts.
+        stranded: Handlers of others whose topic only their catalogue names: no worker starts.
         carries: `the bus` and the topics' `transport`, if it is one now.
-        idle: Handlers of others that nobody would call: those on the bus when it is the only one,
-            the worker's when it is the only transport.
+        idle: Handlers of others that nobody would call: those on the bus when the only one goes,
+            the worker's when the only transport does.
         uncarried: The topics in use that nobody would carry.
-        needed_by: Who cannot do without it, in words.
+        needed_by: For each plugin that somebody else cannot do without, its name and who that is,
+            in words.
     """
 
     handlers: tuple[str, ...] = ()
@@ -56,15 +57,15 @@ class Loss:
     carries: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     uncarried: tuple[str, ...] = ()
-    needed_by: tuple[str, ...] = ()
+    needed_by: tuple[tuple[str, str], ...] = ()
 
 
-def without(hub: Hub, plugin: Plugin) -> Loss:
-    """Return what a hub would lack without a plugin; of one that is not loaded, nothing.
+def without(hub: Hub, *plugins: Plugin) -> Loss:
+    """Return what a hub would lack without some plugins; of one that is not loaded, nothing.
 
     Args:
         hub: An assembled one.
-        plugin: One of its plugins.
+        plugins: Some of its plugins.
 
     Example:
         >>> from vectis.core import Hub, handles
@@ -76,24 +77,28 @@ def without(hub: Hub, plugin: Plugin) -> Loss:
         >>> without(hub, hub.plugins[0]).handlers
         ('audit:Audit.record on order.*',)
     """
-    if plugin.state != "loaded":
+    lost = [plugin for plugin in plugins if plugin.state == "loaded"]
+    if not lost:
         return Loss()
+    names = {plugin.name for plugin in lost}
     running = [subscription for subscription in hub.subscriptions if subscription.enabled]
-    own = [subscription for subscription in running if subscription.plugin == plugin.name]
-    others = [subscription for subscription in running if subscription.plugin != plugin.name]
-    carried = _carried(hub, plugin.name)
-    left = _left(hub, plugin.name, carried)
+    own = [subscription for subscription in running if subscription.plugin in names]
+    others = [subscription for subscription in running if subscription.plugin not in names]
+    carried = _carried(hub, names)
+    left = _left(hub, names, carried)
     return Loss(
         handlers=tuple(f"{s.id} on {s.pattern}" for s in own),
         unhandled=tuple(dict.fromkeys(s.pattern for s in own if not _handled(s, others))),
-        hooks=plugin.hooks,
-        event_types=tuple(known.name for known in hub.catalogue if known.plugin == plugin.name),
+        hooks=tuple(dict.fromkeys(hook for plugin in lost for hook in plugin.hooks)),
+        event_types=tuple(known.name for known in hub.catalogue if known.plugin in names),
         topics=tuple(sorted(_topics(hub, own) - _topics(hub, others))),
-        stranded=tuple(s.id for s in others if _stranded(hub, s, plugin.name)),
+        stranded=tuple(s.id for s in others if _stranded(hub, s, names)),
         carries=tuple(_CARRIERS[scope] for scope in carried),
         idle=tuple(f"{s.id} on {s.pattern}" for s in others if s.scope in left),
         uncarried=tuple(used.name for used in topics_in_use(hub)) if "service" in left else (),
-        needed_by=tuple(_needed_by(hub, plugin)),
+        needed_by=tuple(
+            (plugin.name, reason) for plugin in lost for reason in _needed_by(hub, plugin, names)
+        ),
     )
 
 
@@ -110,41 +115,42 @@ def _topics(hub: Hub, subscriptions: list[Subscription]) -> set[str]:
     }
 
 
-def _stranded(hub: Hub, subscription: Subscription, plugin: str) -> bool:
+def _stranded(hub: Hub, subscription: Subscription, names: Collection[str]) -> bool:
     if subscription.scope != "service" or subscription.topic or hub.consumer_settings.topics:
         return False
     if any(subscription.pattern in types for types in hub.topics.values()):
         return False
     known = hub.catalogue.find(subscription.pattern)
-    return known is not None and known.plugin == plugin and known.topic is not None
+    return known is not None and known.plugin in names and known.topic is not None
 
 
-def _carried(hub: Hub, plugin: str) -> list[Scope]:
-    """Return the scopes of which a plugin is the carrier now."""
+def _carried(hub: Hub, names: Collection[str]) -> list[Scope]:
+    """Return the scopes of which one of these plugins is the carrier now."""
     carried: list[Scope] = []
     for scope in _CARRIERS:
         try:
             offer = hub.routing.offer(Route(scope, "vectis.without"))
         except TransportError:
             continue  # two offer: with one of them gone it is settled
-        if offer is not None and offer.plugin == plugin:
+        if offer is not None and offer.plugin in names:
             carried.append(scope)
     return carried
 
 
-def _left(hub: Hub, plugin: str, carried: list[Scope]) -> list[Scope]:
+def _left(hub: Hub, names: Collection[str], carried: list[Scope]) -> list[Scope]:
     """Return the scopes that nobody carries when their carrier is gone.
 
     A transport carries because it is the only one or the chosen one, and none takes the place of
     one that was chosen. Of several buses the next does.
     """
-    buses = [other.name for other in hub.plugins if hub.routing.is_bus(other.name)]
-    return [scope for scope in carried if scope == "service" or buses == [plugin]]
+    spare = [p for p in hub.plugins if hub.routing.is_bus(p.name) and p.name not in names]
+    return [scope for scope in carried if scope == "service" or not spare]
 
 
-def _needed_by(hub: Hub, plugin: Plugin) -> Iterator[str]:
+def _needed_by(hub: Hub, plugin: Plugin, names: Collection[str]) -> Iterator[str]:
     for other in dependents(plugin.name, hub.plugins):
-        yield f"plugin {other} needs it"
+        if other.name not in names:
+            yield f"plugin {other} needs it"
     required = hub.config.table("plugins", PluginsSettings).require
     if plugin.name in required:
         where = hub.config.origin_of_item("plugins", "require", plugin.name)

@@ -134,7 +134,7 @@ def _transport(address: str | None) -> Transport:
 def _run(plan: Plan, as_json_text: bool) -> int:
     """Run the demo and show it; return the exit code."""
     from vectis.core.exceptions import VectisError
-    from vectis_commerce.demo.folder import FolderError
+    from vectis_commerce.demo.folder import FolderError, prepare
     from vectis_commerce.demo.following import Stalled
     from vectis_commerce.demo.producer import NotPublished
     from vectis_commerce.demo.report import as_json
@@ -145,8 +145,9 @@ def _run(plan: Plan, as_json_text: bool) -> int:
 
     screen = Silence() if as_json_text else Screen()
     try:
+        folder = prepare(plan.directory, plan.transport)  # refused before anything is shown
         with screen.following(plan):
-            report = asyncio.run(_ended_by_sigterm(run(plan, screen)))
+            report = asyncio.run(_ended_by_sigterm(run(plan, folder, screen)))
     except (FolderError, Unusable) as error:
         raise _refused(error) from error
     except (NotPublished, Stalled, WorkerDied, VectisError) as error:

@@ -1,8 +1,8 @@
 """The demo from start to end: a hub here, a worker over there, and the reckoning.
 
-Reads top to bottom: prepare, start the worker, send, follow what arrives, stop the worker, compare.
-What goes on while messages are under way is in `following.py`; what is shown of it is the watcher's
-business.
+Reads top to bottom: put a hub together, start the worker, send, follow what arrives, stop the
+worker, compare. What goes on while messages are under way is in `following.py`; what is shown of it
+is the watcher's business.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from vectis.core.transport import Route
 from vectis_commerce.demo import ledger
 from vectis_commerce.demo.check import Reckoning, reckon
 from vectis_commerce.demo.commits import Commits
-from vectis_commerce.demo.folder import prepare
 from vectis_commerce.demo.following import Following
 from vectis_commerce.demo.letters import read_letters
 from vectis_commerce.demo.plugins import Audit, Cache, Guard
@@ -66,17 +65,20 @@ class Plan:
     transport: Transport = attrs.field(factory=SqliteFile)
 
 
-async def run(plan: Plan, watcher: Watcher) -> Report:
+async def run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
     """Run the demo.
 
+    Args:
+        plan: What is to be done.
+        folder: Its directory, prepared.
+        watcher: Told how far it is.
+
     Raises:
-        FolderError: The directory cannot be used.
         Unusable: A plugin that it needs is missing or cannot work, or a broker gives no topics.
         Stalled: Nothing happened for too long.
         WorkerDied: The worker ended by itself.
         VectisError: Something could not be sent.
     """
-    folder = prepare(plan.directory, plan.transport)
     with _log_to(folder.log):
         return await _run(plan, folder, watcher)
 

@@ -37,6 +37,7 @@ __all__ = [
     "picture",
     "quiet",
     "tell_quarantined",
+    "warn_of_misnamed",
 ]
 
 
@@ -139,6 +140,17 @@ def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
                     show_traceback(error)
                 warn(f"{error}. What it holds is missing: {lacking}")
         yield Picture(hub, tuple(broken))
+
+
+def warn_of_misnamed(seen: Picture) -> None:
+    """Name on stderr what `[handlers]` says of handlers that nobody has.
+
+    Not when modules did not import, which is said already: they may have them.
+    """
+    from vectis.core.misnamed import misnamed
+
+    for warning in () if seen.broken else misnamed(seen.hub):
+        click.echo(f"Warning: {one_line(warning, limit=500)}", err=True)
 
 
 def import_modules(modules: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ may be anything that uses Vectis somewhere inside.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 from math import ceil, log2
@@ -24,14 +25,14 @@ from vectis.core.safemode import default_distributions
 from vectis.core.settings import Config, PluginsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 __all__ = ["bisect"]
 
 _TAIL = 10  # lines of the command's output that are shown when it is not as expected
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--keep", multiple=True, metavar="NAME", help="Never disable this one; repeatable.")
 @click.option("--all", "everyone", is_flag=True, help="Suspect the default plugins too.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
@@ -43,7 +44,7 @@ def bisect(keep: tuple[str, ...], everyone: bool, as_json: bool, command: tuple[
     enabled plugins, which must fail, and with none of the suspects, which must pass; then with ever
     fewer of them. Suspects are the enabled plugins but the default ones. Nothing is written: the
     runs differ in VECTIS_PLUGINS_DISABLE and VECTIS_PLUGINS_REQUIRE. The command's output is not
-    shown, and it gets no input.
+    shown, unless it fails without any suspect, and it gets no input.
 
     Exit code 0 when it was found; 1 when there is nothing to find among the suspects.
     """
@@ -55,7 +56,8 @@ def bisect(keep: tuple[str, ...], everyone: bool, as_json: bool, command: tuple[
     if not runs.fails(runs.suspects):
         note("With all plugins enabled the command passes, so there is nothing to find")
     elif runs.fails(()):
-        note(f"It fails without the suspects too, so none of them is needed for that: {runs.told}")
+        note("It fails without the suspects too, so none of them is needed for that")
+        runs.tell_last()
         note(f"Enabled in every run: {', '.join(runs.kept) or 'none'}. {_advice(everyone)}")
     else:
         culprits = find(runs.suspects, runs.fails)
@@ -75,7 +77,7 @@ class _Runs:
     kept: list[str]
     settings: PluginsSettings
     codes: list[tuple[list[str], int]] = attrs.Factory(list)
-    told: str = ""
+    told: Sequence[str] = ()
 
     def fails(self, present: Collection[str]) -> bool:
         """Run it with these suspects enabled and the others disabled."""
@@ -100,10 +102,23 @@ class _Runs:
                 reason = f"{self.command[0]} cannot be run: {error.strerror or error}"
                 raise click.UsageError(reason) from error
             output.seek(0)
-            self.told = "\n".join(output.read().decode(errors="replace").splitlines()[-_TAIL:])
+            self.told = output.read().decode(errors="replace").splitlines()
         self.codes.append(([name for name in self.suspects if name in present], done.returncode))
         self._note(len(present), done.returncode)
         return done.returncode != 0
+
+    def tell_last(self) -> None:
+        """Show how the last run ended, and the end of what it printed."""
+        _, code = self.codes[-1]
+        ended = f"`{shlex.join(self.command)}` ended with {_ended(code)}"
+        shown = [text for text in self.told if text.strip()][-_TAIL:]
+        if not shown:
+            note(f"{ended} and printed nothing")
+            return
+        much = "" if len(shown) == len(self.told) else ", in the end"
+        note(f"{ended} and printed{much}:")
+        for text in shown:
+            note(f"  {text}")
 
     def _note(self, present: int, code: int) -> None:
         ended = f"fails ({_ended(code)})" if code else "passes"

@@ -33,7 +33,9 @@ def check(name: str, call: bool, budget: float, as_json: bool) -> int:
 
     It is imported and used in two processes of its own, with the memory transport, and what they
     do beside that is watched. Of the settings those in the variables of its own table count. With
-    --call its handlers do what they do, whatever that is; without, their time is not known.
+    --call its handlers do what they do, whatever that is; without, their time is not known. They
+    are called with events of the classes that are registered here, by it or by another plugin that
+    is installed and enabled.
 
     Exit code 1 when it does not conform, 2 when no installed plugin has this name.
     """
@@ -68,6 +70,7 @@ def _show(name: str, findings: tuple[Finding, ...], faults: int) -> None:
         line(words, lead=Styled(f"{state:7}", _STYLES[state]))
         for finding in findings:
             if finding.rule == rule:
-                line(f"{finding.text}. {finding.advice}", indent=7)
+                lead = "" if finding.fault or state != "fault" else Styled("note: ", "warn")
+                line(f"{finding.text}. {finding.advice}", indent=7, lead=lead)
     line()
     line(f"{name} conforms" if not faults else f"{name} does not conform: {faults} to mend")

@@ -22,6 +22,7 @@ from vectis.core.default import use_hub
 from vectis.core.exceptions import TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
+from vectis.core.misnamed import misnamed
 from vectis.core.obtaining import installing
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
@@ -215,16 +216,8 @@ def _standing(hub: Hub) -> Iterator[Check]:
 
 
 def _overrides(hub: Hub) -> Iterator[Check]:
-    known = {subscription.id for subscription in hub.subscriptions}
-    absent = {plugin.name for plugin in hub.plugins if plugin.state != "loaded"}
-    for name in hub.config.handlers():
-        if name not in known and name.partition(":")[0] not in absent:
-            yield Check(
-                "handlers",
-                "warn",
-                f"{hub.config.origin('handlers', name)}: no handler is called {name!r}",
-                "`vectis handlers` lists the names",
-            )
+    for warning in misnamed(hub):
+        yield Check("handlers", "warn", warning, "`vectis handlers` lists the names")
 
 
 def _starting(hub: Hub) -> Iterator[Check]:

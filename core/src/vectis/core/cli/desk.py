@@ -11,7 +11,9 @@ import attrs
 import click
 
 from vectis.core.cli.group import module_option
+from vectis.core.cli.letter_hints import hints
 from vectis.core.cli.reading import reading, started
+from vectis.core.cli.screen import note
 from vectis.core.exceptions import ConfigError, TransportError
 from vectis.core.letters.choice import Choice, moment
 from vectis.core.letters.hold import group_of
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from vectis.core.letters.shelf import Shelf, Waiting
     from vectis.core.message import Delivery
 
-__all__ = ["Desk", "check_ids", "loaded", "scanned", "where", "where_seen", "which"]
+__all__ = ["Desk", "check_choice", "loaded", "scanned", "where", "where_seen", "which"]
 
 
 @attrs.frozen
@@ -188,17 +190,19 @@ async def loaded(
         reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader,
     ):
         shelf = await scan(reader, desk.group)
-        check_ids(choice, shelf)
+        check_choice(desk, choice, shelf)
         found = [await load(reader, record) for record in shelf.waiting if wanted(record)]
         return [delivery for delivery in found if delivery is not None]
 
 
-def check_ids(choice: Choice, shelf: Shelf) -> None:
-    """Refuse ids that nothing has which waits.
+def check_choice(desk: Desk, choice: Choice, shelf: Shelf) -> None:
+    """Refuse ids that nothing has which waits, and give hints on stderr on other names.
 
     Raises:
         ConfigError: There are some.
     """
+    for hint in hints(desk.hub, choice, shelf):
+        note(hint)
     unknown = choice.unknown(shelf.waiting)
     if unknown:
         raise ConfigError(

@@ -13,7 +13,7 @@ import click
 
 from vectis.core.cli import letters as screen
 from vectis.core.cli import replayed
-from vectis.core.cli.desk import Desk, check_ids, loaded, scanned, where, where_seen, which
+from vectis.core.cli.desk import Desk, check_choice, loaded, scanned, where, where_seen, which
 from vectis.core.cli.reading import reading, started
 from vectis.core.cli.screen import note
 from vectis.core.exceptions import ConfigError, TransportError
@@ -56,7 +56,7 @@ def list_(desk: Desk, choice: Choice, limit: int, as_json: bool) -> int:
     """
     shelf = asyncio.run(scanned(desk))
     chosen = [record for record in shelf.waiting if choice(record)]
-    check_ids(choice, shelf)
+    check_choice(desk, choice, shelf)
     if as_json:
         screen.show_list_as_json(desk.group, desk.topics, chosen, shelf)
     else:
@@ -135,7 +135,7 @@ def purge(desk: Desk, choice: Choice, yes: bool, dry_run: bool) -> None:
     The records stay in the topic until retention deletes them.
     """
     shelf = asyncio.run(scanned(desk))
-    check_ids(choice, shelf)
+    check_choice(desk, choice, shelf)
     chosen = [record for record in shelf.waiting if choice(record)]
     if dry_run or not chosen:
         screen.show_list(desk.group, desk.topics, chosen, shelf, limit=0)
@@ -180,7 +180,7 @@ async def _replay(desk: Desk, choice: Choice, rate: float, max_failures: int, as
     async with started(desk.hub):
         async with reading(desk.hub, desk.topics, behind=group_of(desk.group)) as reader:
             shelf = await scan(reader, desk.group)
-        check_ids(choice, shelf)
+        check_choice(desk, choice, shelf)
         number = sum(choice.to_replay(record) for record in shelf.waiting)
         if number:
             pace = f", at most {rate:g} a second" if rate else ""

@@ -1,4 +1,4 @@
-"""`vectis plugins enable` and `disable`: one name in one list of the config file.
+"""`vectis plugins enable` and `disable`: names in the lists of the config file.
 
 What the file says afterwards is decided anew before it is written, so that a variable that
 overrules it is named, and with `disable` also what will no longer be handled.
@@ -17,13 +17,14 @@ import click
 from vectis.core._config_edit import ConfigEdit
 from vectis.core.cli.screen import Styled, line, note, warn
 from vectis.core.exceptions import ConfigError, PluginError
+from vectis.core.places import place
 from vectis.core.plugins import decide, discover, nearest
 from vectis.core.safemode import hidden
 from vectis.core.settings import PluginsSettings
 from vectis.core.without import without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from vectis.core.hub import Hub
@@ -36,104 +37,151 @@ __all__ = ["disable", "enable"]
 
 def _arguments(command: Callable[..., Any]) -> Callable[..., Any]:
     dry = click.option("--dry-run", is_flag=True, help="Show the change, and write nothing.")
-    return click.argument("name")(dry(command))
+    return click.argument("names", nargs=-1, required=True, metavar="NAME...")(dry(command))
 
 
 @click.command()
 @_arguments
-def enable(name: str, dry_run: bool) -> None:
-    """Enable a plugin in the config file.
+def enable(names: tuple[str, ...], dry_run: bool) -> int:
+    """Enable plugins in the config file.
 
-    Takes NAME out of [plugins] disable, and puts it into the allow-list [plugins] enable when there
-    is one. The file keeps its comments and its layout. It is found as the settings are; without
-    one, vectis.toml is made in the working directory. The plugin is loaded to show what comes with
-    it, or why it cannot be used.
+    Takes each NAME out of [plugins] disable, and puts it into the allow-list [plugins] enable when
+    there is one. The file keeps its comments and its layout. It is found as the settings are;
+    without one, vectis.toml is made in the working directory. The plugins are loaded to show what
+    comes with them, or why they cannot be used.
 
-    Exit code 2 when no installed plugin has this name, or the file cannot be changed.
+    Exit code 1 when the file enables them, and one does not run nevertheless: it is quarantined,
+    or a variable overrules the file. 2 when no installed plugin has one of these names, or the file
+    cannot be changed, and nothing is changed then.
     """
-    edit = _edit(name)
-    edit.plan(name, enable=True)
-    _finish(edit, name, "enabled", dry_run)
-    plugin = _decided(edit, name)
-    if plugin.state == "disabled":
-        note(f"{name} stays disabled nevertheless: it is {plugin.reason}, which overrules the file")
-        return
-    hub, plugin = _loaded(name, edit)
-    if plugin.state == "quarantined":
-        warn(f"{name} is quarantined nevertheless: {plugin.reason}")
-        note(f"  -> {plugin.remedy}")
-    comes = without(hub, plugin)
+    edit, names = _edit(names)
+    for name in names:
+        edit.plan(name, enable=True)
+    _finish(edit, names, "enabled", dry_run)
+    overruled = [p for p in _decided(edit, names) if p.state == "disabled"]
+    for plugin in overruled:
+        note(
+            f"{plugin.name} stays disabled nevertheless: it is {plugin.reason}, which overrules "
+            f"the file. What brings it back: {plugin.remedy}"
+        )
+    if len(overruled) == len(names):
+        return 1
+    hub, plugins = _loaded(names, edit.config)
+    broken = [plugin for plugin in plugins if plugin.state == "quarantined"]
+    for plugin in broken:
+        _tell_broken(plugin, hub)
+    comes = without(hub, *plugins)
     _show(
-        f"What comes with {name}:",
+        f"What comes with {_listed(names)}:",
         [
             ("handlers", comes.handlers),
             ("hooks", comes.hooks),
             ("event types", comes.event_types),
         ],
     )
+    return 1 if broken or overruled else 0
+
+
+def _tell_broken(plugin: Plugin, hub: Hub) -> None:
+    """Say that a plugin does not run, why, and what to do."""
+    where = place(plugin.cause, plugin.module) if plugin.cause else ""
+    at = f" (at {where})" if where else ""
+    warn(f"{plugin.name} is quarantined nevertheless, so it does not run: {plugin.reason}{at}")
+    tolerated = plugin.name in hub.consumer_settings.tolerate
+    note(f"  -> {plugin.remedy}" + ". No worker starts before" * (not tolerated))
 
 
 @click.command()
 @_arguments
 @click.option("--force", is_flag=True, help="Even when something else needs it.")
-def disable(name: str, dry_run: bool, force: bool) -> int:
-    """Disable a plugin in the config file, and show what goes with it.
+def disable(names: tuple[str, ...], dry_run: bool, force: bool) -> int:
+    """Disable plugins in the config file, and show what goes with them.
 
-    Takes NAME out of the allow-list [plugins] enable when it is there, else puts it into [plugins]
-    disable. The file keeps its comments and its layout. It is found as the settings are; without
-    one, vectis.toml is made in the working directory. The enabled plugins are loaded, and
+    Takes each NAME out of the allow-list [plugins] enable when it is there, else puts it into
+    [plugins] disable. The file keeps its comments and its layout. It is found as the settings are;
+    without one, vectis.toml is made in the working directory. The enabled plugins are loaded, and
     the modules of [consumer] modules imported, to show what will no longer be handled.
 
-    Exit code 1 when another plugin or the config needs it, and nothing is changed then; 2 when no
-    installed plugin has this name, or the file cannot be changed.
+    Exit code 1 when something that is not named as well needs one of them, and nothing is changed
+    then; also when the file disables them, and a variable overrules it. 2 when no installed plugin
+    has one of these names, or the file cannot be changed.
     """
-    edit = _edit(name)
-    edit.plan(name, enable=False)
+    edit, names = _edit(names)
+    for name in names:
+        edit.plan(name, enable=False)
     if edit.changes:
-        hub, plugin = _loaded(name, None)
-        if hub.config.safe_mode:
-            hides = f"{plugin}, and" if hidden(plugin, hub.config) else "the handlers of"
-            note(
-                f"VECTIS_SAFE_MODE hides {hides} every plugin but the default ones: what goes with "
-                f"{name} is not fully told. Unset it, and ask again"
-            )
-        elif variable := _variable(plugin, hub.config):
-            note(
-                f"{plugin} is {plugin.reason}, so it is not loaded, and what goes with it cannot "
-                f"be told. As long as {variable} is set, it decides and not the file; once it is "
-                f"unset, the file keeps {name} disabled"
-            )
-        elif plugin.state != "loaded":
-            note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
-        loss = without(hub, plugin)
-        _show_loss(name, loss)
+        changed = {change.name for change in edit.changes}
+        hub, plugins = _loaded([name for name in names if name in changed], None)
+        for plugin in plugins:
+            _tell_hidden(plugin, hub.config)
+        loss = without(hub, *plugins)
+        _show_loss([plugin.name for plugin in plugins], loss)
         if loss.needed_by and not force:
-            for reason in loss.needed_by:
+            for name, reason in loss.needed_by:
                 note(f"{name} is not disabled: {reason}")
             note("Nothing was changed. Settle that first, or say --force")
             return 1
-    _finish(edit, name, "disabled", dry_run)
-    plugin = _decided(edit, name)
-    if plugin.state != "disabled":
+    _finish(edit, names, "disabled", dry_run)
+    overruled = [p for p in _decided(edit, names) if p.state != "disabled"]
+    for plugin in overruled:
         variable = edit.config().origin("plugins", "disable")
         if not variable.startswith("VECTIS_"):
             variable = edit.config().origin("plugins", "enable")
-        note(f"{name} stays enabled nevertheless: {variable} overrules the file")
-    return 0
+        note(f"{plugin.name} stays enabled nevertheless: {variable} overrules the file")
+    return 1 if overruled else 0
 
 
-def _edit(name: str) -> ConfigEdit:
+def _tell_hidden(plugin: Plugin, config: Config) -> None:
+    """Say of what is not loaded now whether anything goes with it."""
+    if config.safe_mode:
+        hides = f"{plugin}, and" if hidden(plugin, config) else "the handlers of"
+        note(
+            f"VECTIS_SAFE_MODE hides {hides} every plugin but the default ones: what goes with "
+            f"{plugin.name} is not fully told. Unset it, and ask again"
+        )
+    elif variable := _variable(plugin, config):
+        note(
+            f"{plugin} is {plugin.reason}, so it is not loaded, and what goes with it cannot "
+            f"be told. As long as {variable} is set, it decides and not the file; once it is "
+            f"unset, the file keeps {plugin.name} disabled"
+        )
+    elif plugin.state != "loaded":
+        note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
+
+
+def _edit(names: Sequence[str]) -> tuple[ConfigEdit, tuple[str, ...]]:
+    """Return the file to be changed, and each name once.
+
+    Raises:
+        PluginError: No plugin of some of these names is installed.
+    """
     known = {plugin.name for plugin in discover()}
-    if name not in known:
-        hint = nearest(name, known) or "; `vectis plugins` lists them"
-        raise PluginError(f"no installed plugin is called {name!r}{hint}")
-    return ConfigEdit(Path(), os.environ)
+    names = tuple(dict.fromkeys(names))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise PluginError(
+            " ".join(
+                f"no installed plugin is called {name!r}"
+                f"{nearest(name, known) or '; `vectis plugins` lists them.'}"
+                for name in unknown
+            )
+            + " Nothing was changed"
+        )
+    return ConfigEdit(Path(), os.environ), names
 
 
-def _decided(edit: ConfigEdit, name: str) -> Plugin:
+def _decided(edit: ConfigEdit, names: Sequence[str]) -> list[Plugin]:
     config = edit.config()
     settings = attrs.evolve(config.table("plugins", PluginsSettings), require=())
-    return next(p for p in decide(discover(), config, settings) if p.name == name)
+    return _named(names, decide(discover(), config, settings))
+
+
+def _named(names: Sequence[str], plugins: Iterable[Plugin]) -> list[Plugin]:
+    """Return the plugin of each name, in the order of the names."""
+    first: dict[str, Plugin] = {}
+    for plugin in plugins:
+        first.setdefault(plugin.name, plugin)
+    return [first[name] for name in names]
 
 
 def _variable(plugin: Plugin, config: Config) -> str:
@@ -144,9 +192,12 @@ def _variable(plugin: Plugin, config: Config) -> str:
     return next((o for o in origins if o.startswith("VECTIS_") and o in plugin.reason), "")
 
 
-def _finish(edit: ConfigEdit, name: str, state: str, dry_run: bool) -> None:
-    if not edit.changes:
-        line(f"{edit.label}: {name} is {state} there already, so nothing changes")
+def _finish(edit: ConfigEdit, names: Sequence[str], state: str, dry_run: bool) -> None:
+    changed = {change.name for change in edit.changes}
+    for name in names:
+        if name not in changed:
+            line(f"{edit.label}: {name} is {state} there already, so nothing changes")
+    if not changed:
         return
     if dry_run:
         for text in unified_diff(
@@ -168,12 +219,14 @@ def _finish(edit: ConfigEdit, name: str, state: str, dry_run: bool) -> None:
     note("Processes that run already go on as they are until they are started again")
 
 
-def _loaded(name: str, edit: ConfigEdit | None) -> tuple[Hub, Plugin]:
+def _loaded(
+    names: Sequence[str], load: Callable[[Mapping[str, str]], Config] | None
+) -> tuple[Hub, list[Plugin]]:
     from vectis.core.cli.application import assemble, import_modules, quiet
     from vectis.core.default import use_hub
 
     quiet("vectis.plugins", "vectis.hub")
-    hub = (assemble(edit.config) if edit else assemble()).hub
+    hub = (assemble(load) if load else assemble()).hub
     before = use_hub(hub)
     try:
         import_modules(hub.consumer_settings.modules)
@@ -181,12 +234,16 @@ def _loaded(name: str, edit: ConfigEdit | None) -> tuple[Hub, Plugin]:
         note(f"The application's own handlers are not counted: {error}")
     finally:
         use_hub(before)
-    return hub, next(plugin for plugin in hub.plugins if plugin.name == name)
+    return hub, _named(names, hub.plugins)
 
 
-def _show_loss(name: str, loss: Loss) -> None:
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _show_loss(names: Sequence[str], loss: Loss) -> None:
     _show(
-        f"What goes with {name}:",
+        f"What goes with {_listed(names)}:",
         [
             ("handlers", loss.handlers),
             ("no other handler", loss.unhandled),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vectis.core.cli.application import picture, quiet
+from vectis.core.cli.application import picture, quiet, warn_of_misnamed
 from vectis.core.cli.group import module_option
 from vectis.core.cli.handlers import policy
 from vectis.core.cli.screen import NOTHING, Styled, heading, line, show_json, table
@@ -43,6 +43,7 @@ def explain(event_type: str, modules: tuple[str, ...], as_json: bool) -> int:
     quiet("vectis.plugins")
     with picture(modules, "its handlers would run as well, and are not shown") as seen:
         explanation = data.explain(seen.hub, event_type)
+        warn_of_misnamed(seen)
     if as_json:
         show_json(explanation.plain())
         return seen.code

@@ -26,8 +26,9 @@ __all__ = ["graph"]
 def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: bool) -> int:
     """Show who publishes what, where it travels and who handles it.
 
-    A tree: each publisher with its event types, and below each the handlers on the bus in the order
-    of their priority, and the topics with the handlers that the worker calls. Publishers are the
+    A tree: each publisher with its event types, and below each the handlers on the bus and the
+    topics with the handlers that the worker calls, both with their priority and in its order.
+    Publishers are the
     plugins that declare an event type; types that none declares are together at the end.
 
     Exit code 1 when a module does not import: it is named, and the rest is shown.
@@ -70,13 +71,15 @@ def _show(drawn: Graph) -> None:
 
 def _show_target(drawn: Graph, event: Node, edge: Edge, target: Node) -> None:
     if target.layer == "handler":
-        line(target.label, *_remark(target), indent=4, lead=f"bus {edge.label:>4}  ")
+        line(target.label, *_remark(target), indent=4, lead=f"bus {edge.text:>4}  ")
         return
     remarks = [text for text in (edge.label, target.note) if text]
     line(target.label, Styled(f"  {', '.join(remarks)}", "hint"), indent=4, lead="topic     ")
     for further, handler in drawn.after(target):
         if further.label == event.label:
-            line(handler.label, *_remark(handler), indent=14, lead="worker  ")
+            line(
+                handler.label, *_remark(handler), indent=14, lead=f"worker {further.priority:>4}  "
+            )
 
 
 def _show_idle(drawn: Graph) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vectis.core.cli.application import picture, quiet
+from vectis.core.cli.application import picture, quiet, warn_of_misnamed
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table, warn
 from vectis.core.exceptions import TransportError
@@ -44,6 +44,7 @@ def handlers(modules: tuple[str, ...], as_json: bool) -> int:
         else:
             _show(hub, inside, consuming)
         _note_missing(hub)
+        warn_of_misnamed(seen)
     return seen.code
 
 

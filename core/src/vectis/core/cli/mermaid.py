@@ -58,7 +58,7 @@ def _lines(drawn: Graph) -> Iterator[str]:
             yield "  " + _node(node, numbers[node.id])
         yield "end"
     for edge in drawn.edges:
-        label = f'|"{_written(edge.label)}"|' if edge.label else ""
+        label = f'|"{_written(edge.text)}"|' if edge.text else ""
         yield f"{numbers[edge.source]} -->{label} {numbers[edge.target]}"
     for number, absent in enumerate(drawn.absent):
         yield f'a{number}["{_written(absent.plugin)}<br/>{_written(absent.state)}"]:::off'

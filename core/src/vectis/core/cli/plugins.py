@@ -35,8 +35,8 @@ _STYLES = {"disabled": "warn", "enabled": "good", "loaded": "good", "quarantined
 _SUBCOMMANDS = {
     "bisect": ("bisecting", "Find the plugin that breaks a command, in log2(n) runs of it."),
     "check": ("checking", "Check that a plugin behaves as its host may expect."),
-    "disable": ("enabling", "Disable a plugin in the config file, and show what goes with it."),
-    "enable": ("enabling", "Enable a plugin in the config file."),
+    "disable": ("enabling", "Disable plugins in the config file, and show what goes with them."),
+    "enable": ("enabling", "Enable plugins in the config file."),
 }
 
 

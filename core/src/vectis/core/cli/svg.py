@@ -75,7 +75,7 @@ def svg(drawn: Graph) -> str:
     _add(root, "rect", width="100%", height="100%", fill="white")
     _titles(root, drawn, boxes)
     for edge in drawn.edges:
-        _curve(root, boxes[edge.source], boxes[edge.target], edge.label)
+        _curve(root, boxes[edge.source], boxes[edge.target], edge.text)
     _frames(root, drawn, boxes)
     for node in drawn.nodes:
         _draw(root, node, boxes[node.id])

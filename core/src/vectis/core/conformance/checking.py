@@ -1,4 +1,4 @@
-"""Runs the two children in which a plugin is imported and used, and gathers what they found.
+"""Runs the children in which a plugin is imported and used, and gathers what they found.
 
 In processes of their own, because a process that has imported a plugin cannot tell any more what
 the import did, and because a plugin that ends or blocks its process must not end the check.
@@ -6,16 +6,14 @@ the import did, and because a plugin that ends or blocks its process must not en
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vectis.core._environment import variable
 from vectis.core.conformance.findings import RULES, Finding, not_checked
+from vectis.core.conformance.running import clean, run
 from vectis.core.exceptions import PluginError
 from vectis.core.plugins import discover, nearest
 from vectis.core.redact import one_line
@@ -24,12 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vectis.core.conformance.findings import Rule
+    from vectis.core.conformance.running import Ran
     from vectis.core.plugins import Plugin
 
 __all__ = ["check_plugin"]
 
 _IN_USE: tuple[Rule, ...] = ("settings", "handlers", "shutdown")
-_TAIL = 300  # characters of what a child said last
+_SHOWN = 300  # characters of what an import writes
 
 
 def check_plugin(
@@ -47,13 +46,16 @@ def check_plugin(
         config: Tables that it needs to work; of the environment, the variables of its own table
             count as well.
         call: Whether its handlers are called, with made-up events of their event classes. They do
-            then what they do: not to be asked for where that matters.
+            then what they do: not to be asked for where that matters. For classes that others
+            register, the plugins that are installed and enabled here are loaded as well, in a third
+            process; what is wrong with them is no fault of this one.
         budget: Seconds that a handler on the bus may take, and that one of the worker may keep the
             event loop from everything else.
-        timeout: Seconds that each of the two processes may take.
+        timeout: Seconds that each of the processes may take.
 
     Returns:
-        What was found, in the order of the rules; faults, and what could not be checked.
+        What was found, in the order of the rules; of each first the faults, and then what could not
+        be checked.
 
     Raises:
         PluginError: No plugin of this name is installed, or two are.
@@ -71,14 +73,18 @@ def check_plugin(
         "call": call,
         "budget": budget,
         "path": [entry or str(Path.cwd()) for entry in sys.path],
+        "start": str(Path.cwd()),
     }
-    findings = _child("importing", task, timeout)
+    environment = clean(variable(name))
+    findings = _importing(run("importing", task, timeout=timeout, environment=environment))
     if not _stopped(findings):
-        findings += _child("using", task, timeout)
+        if call:
+            task["elsewhere"] = _elsewhere(task, timeout)
+        findings += _using(run("using", task, timeout=timeout, environment=environment))
     if _stopped(findings):
         findings += map(not_checked, _IN_USE)
     order = list(RULES)
-    return tuple(sorted(findings, key=lambda finding: order.index(finding.rule)))
+    return tuple(sorted(findings, key=lambda one: (order.index(one.rule), not one.fault)))
 
 
 def _stopped(findings: list[Finding]) -> bool:
@@ -100,55 +106,34 @@ def _installed(name: str) -> Plugin:
     return found[0]
 
 
-def _child(part: str, task: dict[str, Any], timeout: float) -> list[Finding]:
-    """Run one child; what it writes counts as a finding when it only imports."""
-    own = variable(task["name"])
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("VECTIS_") or key.startswith(own)
-    }
-    with tempfile.TemporaryDirectory(prefix="vectis-check-") as folder:
-        answer = Path(folder, "answer.json")
-        here = Path(folder, "here")
-        here.mkdir()
-        # -B, because the interpreter's own cache of what it compiled is not the plugin's doing.
-        command = [sys.executable, "-B", "-W", "ignore", "-c", _START]
-        try:
-            done = subprocess.run(
-                [*command, part, str(answer), json.dumps(task, default=str)],
-                cwd=here,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            text = f"{part} it did not end within {timeout:g} s"
-            return _broken_off(part, text, "Let nothing wait without a bound, or give a timeout=")
-        said = (done.stdout + done.stderr).decode(errors="replace").strip()
-        try:
-            found = [Finding(**each) for each in json.loads(answer.read_text(encoding="utf-8"))]
-        except (OSError, ValueError):
-            last = one_line(said[-_TAIL:])
-            text = f"{part} it ended its process with exit code {done.returncode}: {last}"
-            return _broken_off(part, text, "An import, a hook or a handler must not end a process")
-    if said and part == "importing":
+def _importing(ran: Ran) -> list[Finding]:
+    if ran.answer is None:
+        return [_broken_off("importing", ran), not_checked("import")]
+    found = [Finding(**each) for each in ran.answer]
+    if ran.said:
         advice = "Write nothing on import; log through logging.getLogger(__name__) when it is used"
-        found.append(
-            Finding("import", f"it writes {one_line(said[:_TAIL])!r} when imported", advice)
-        )
+        text = f"it writes {one_line(ran.said[:_SHOWN])!r} when imported"
+        found.append(Finding("import", text, advice))
     return found
 
 
-def _broken_off(part: str, text: str, advice: str) -> list[Finding]:
-    found = [Finding("hooks", text, advice)]
-    return [*found, not_checked("import")] if part == "importing" else found
+def _elsewhere(task: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """Ask the other plugins, with the config and the environment that they have here."""
+    ran = run("elsewhere", task, timeout=timeout, environment=os.environ)
+    if ran.answer is None:
+        return {"examples": [], "silent": [], "failure": f"loading them {ran.ended}"}
+    answer: dict[str, Any] = ran.answer
+    return answer
 
 
-# The parent's import path first of all: the plugin, and core, may be found there alone.
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3])['path']; "
-    "from vectis.core.conformance.child import main; main(*sys.argv[1:])"
-)
+def _using(ran: Ran) -> list[Finding]:
+    if ran.answer is None:
+        return [_broken_off("using", ran)]
+    return [Finding(**each) for each in ran.answer]
+
+
+def _broken_off(part: str, ran: Ran) -> Finding:
+    advice = "An import, a hook or a handler must not end a process"
+    if ran.hung:
+        advice = "Let nothing wait without a bound, or give a timeout="
+    return Finding("hooks", f"{part} it {ran.ended}", advice)

@@ -13,36 +13,46 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.conformance.findings import Finding
-from vectis.core.conformance.handlers import call_handlers, not_called
+from vectis.core.conformance.handlers import Finished, call_handlers, not_called
 from vectis.core.conformance.keys import undocumented
 from vectis.core.conformance.leftovers import descriptors, threads
 from vectis.core.exceptions import ConfigError
 from vectis.core.hub import Hub
 from vectis.core.settings import Config
 from vectis.core.testing.memory import MemoryTransport
+from vectis.core.topics import topics_of_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from vectis.core.conformance.elsewhere import Elsewhere
+    from vectis.core.subscription import Subscription
 
 __all__ = ["use"]
 
 _TURNS = 100  # of the event loop, that a cancelled task may take to end
 _ROUNDS = 2
+_ANY_TOPIC = "vectis.check"
 
 
 def use(
-    name: str, config: Mapping[str, Mapping[str, Any]], *, call: bool, budget: float
+    name: str,
+    config: Mapping[str, Mapping[str, Any]],
+    *,
+    elsewhere: Elsewhere | None,
+    budget: float,
 ) -> list[Finding]:
     """Use a plugin in this process, and tell what was found.
 
     Args:
         name: The plugin's name.
         config: Tables of the config.
-        call: Whether its handlers are called.
+        elsewhere: The event types of other plugins, for its handlers; None when those are not to be
+            called.
         budget: Seconds that each may take.
     """
-    hub = _hub(name, config)
+    finished = Finished()
+    hub = _hub(name, config, finished)
     plugin = next(one for one in hub.plugins if one.name == name)
     if plugin.state != "loaded":
         advice = "Mend that, and check again"
@@ -50,8 +60,11 @@ def use(
             advice = "Give what it needs with config=, or in the variables of its table"
         return [Finding("hooks", f"it is quarantined: {plugin.reason}", advice)]
     findings = [] if plugin.settings is None else undocumented(type(plugin.settings))
-    if not call:
+    if elsewhere is None:
         findings += not_called(hub, name)
+    elif lacking := [one for one in hub.subscriptions if _lacks_a_topic(hub, one)]:
+        hub = _hub(name, {**config, "topics": _topics(hub, lacking, elsewhere)}, finished)
+        findings += [_without_topic(one) for one in lacking if not _topic(one, elsewhere)]
     said = _Errors()
     logging.getLogger("vectis").addHandler(said)
     logging.getLogger("vectis").propagate = False
@@ -59,7 +72,8 @@ def use(
     before, known = descriptors(), set(threading.enumerate())
     tasks: set[str] = set()
     for number in range(_ROUNDS):
-        tasks |= asyncio.run(_round(hub, name, findings, call=call and not number, budget=budget))
+        called = elsewhere if not number else None
+        tasks |= asyncio.run(_round(hub, name, findings, called, finished, budget=budget))
     gc.collect()
     opened = {what for number, what in descriptors().items() if number not in before}
     left = {
@@ -82,21 +96,49 @@ def use(
 _END = "End it in vectis_shutdown, and wait for its end there"
 
 
-def _hub(name: str, config: Mapping[str, Mapping[str, Any]]) -> Hub:
+def _hub(name: str, config: Mapping[str, Mapping[str, Any]], finished: Finished) -> Hub:
     """Return a hub with the plugin, what it needs, the memory transport, and one bus."""
     wanted = {name}
     while True:
-        hub = _hub_of(wanted, config)
+        hub = _hub_of(wanted, config, finished)
         needed = {need for plugin in hub.plugins for need in plugin.requires}
         if needed <= wanted:
             break
         wanted |= needed
     if any(hub.routing.is_bus(one) for one in wanted):
         return hub
-    return _hub_of(wanted | {"bus"}, config)
+    return _hub_of(wanted | {"bus"}, config, finished)
 
 
-def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]]) -> Hub:
+def _lacks_a_topic(hub: Hub, one: Subscription) -> bool:
+    return one.scope == "service" and one.enabled and not topics_of_handler(hub, one)
+
+
+def _topic(one: Subscription, elsewhere: Elsewhere) -> str | None:
+    """Return the topic that another plugin names for a handler's type."""
+    named = {examples.name: examples.topic for examples in elsewhere.examples}
+    return named.get(one.pattern)
+
+
+def _topics(
+    hub: Hub, lacking: Sequence[Subscription], elsewhere: Elsewhere
+) -> dict[str, list[str]]:
+    """Return `[topics]` with one for every handler, since no worker starts without."""
+    found = {topic: [*types] for topic, types in hub.topics.items()}
+    for one in lacking:
+        types = found.setdefault(_topic(one, elsewhere) or _ANY_TOPIC, [])
+        if one.pattern not in types:
+            types.append(one.pattern)
+    return found
+
+
+def _without_topic(one: Subscription) -> Finding:
+    text = f"no topic is known here for {one}, and no worker starts without"
+    advice = f'Name it, @on_event("{one.pattern}", topic="..."), or tell users to, in [topics]'
+    return Finding("handlers", text, advice, fault=False)
+
+
+def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]], finished: Finished) -> Hub:
     tables: dict[str, Mapping[str, Any]] = {
         "consumer": {"group": "check", "shutdown_timeout": 1.0, "retry_initial": 0.0},
         "hub": {"transport": "memory"},
@@ -106,7 +148,11 @@ def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]]) -> Hub:
     environment = {key: value for key, value in os.environ.items() if key.startswith("VECTIS_")}
     logging.getLogger("vectis").setLevel(logging.CRITICAL)  # found anyway, and told better
     try:
-        return Hub(Config.of(tables, environment), plugins={"memory": MemoryTransport()})
+        return Hub(
+            Config.of(tables, environment),
+            plugins={"memory": MemoryTransport()},
+            observers=[finished],
+        )
     finally:
         logging.getLogger("vectis").setLevel(logging.NOTSET)
 
@@ -117,18 +163,24 @@ async def _warm_up() -> None:
 
 
 async def _round(
-    hub: Hub, name: str, findings: list[Finding], *, call: bool, budget: float
+    hub: Hub,
+    name: str,
+    findings: list[Finding],
+    elsewhere: Elsewhere | None,
+    finished: Finished,
+    *,
+    budget: float,
 ) -> set[str]:
     """Start, perhaps call, and shut down; return the tasks that are left."""
     here = asyncio.current_task()
     try:
         await hub.startup()
-        if call:
-            findings += await call_handlers(hub, name, budget)
+        if elsewhere is not None:
+            findings += await call_handlers(hub, name, elsewhere, finished, budget)
     except Exception as error:
         text = f"the hub does not start with it: {type(error).__name__}: {error}"
         findings.append(Finding("shutdown", text, "Give what it needs with config="))
-        if call:
+        if elsewhere is not None:
             text = "they were not all called, so their time is not known"
             findings.append(Finding("handlers", text, "Mend the start first", fault=False))
     await hub.shutdown()

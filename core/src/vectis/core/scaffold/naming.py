@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from itertools import chain, count
 
 import attrs
 
@@ -16,6 +17,7 @@ __all__ = ["Names"]
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VECTIS = "vectis-"
+_COMPANY = "acme-"  # of the examples
 _LONGEST = 100  # characters; a topic's name and a file's have bounds
 
 
@@ -58,7 +60,7 @@ class Names:
         if keyword.iskeyword(module):
             raise PluginError(
                 f"{module!r} can be no Python module, for it is a word of the language: "
-                f"put a word of yours before it, as in acme-{normalised}"
+                f"put a word of yours before it, as in {_COMPANY}{normalised}"
             )
         if not module.isidentifier():
             raise PluginError(f"{module!r} can be no Python module: begin the name with a letter")
@@ -75,16 +77,29 @@ class Names:
 def _refuse_taken(name: str) -> None:
     """Refuse what another distribution or plugin has: installed, the two would break each other."""
     own = name.removeprefix(_VECTIS)
-    advice = f"put your company's name before it, as in acme-{own}"
     if own != name:
         raise PluginError(
-            f"{name!r} begins with {_VECTIS!r}, as Vectis's own distributions do: {advice}"
+            f"{name!r} begins with {_VECTIS!r}, as Vectis's own distributions do: {_advice(own)}"
         )
-    if any(normal(plugin.name) == name for plugin in discover()):
-        raise PluginError(
-            f"a plugin called {name!r} is installed, and two cannot share it: {advice}"
-        )
+    for plugin in discover():
+        if normal(plugin.name) == name:
+            raise PluginError(
+                f"a plugin called {name!r} is installed, by {plugin.distribution} "
+                f"{plugin.version}, and two cannot share it: {_advice(own)}"
+            )
     if installed(name) is not None:
         raise PluginError(
-            f"a distribution called {name!r} is installed, and would be replaced: {advice}"
+            f"a distribution called {name!r} is installed, and would be replaced: {_advice(own)}"
         )
+
+
+def _advice(own: str) -> str:
+    """Return which name to take instead, with one that is free as the example."""
+    taken = {normal(plugin.name) for plugin in discover()}
+    begun = own.startswith(_COMPANY)
+    names = (f"{own}-{number}" if begun else f"{_COMPANY}{own}-{number}" for number in count(2))
+    first = own if begun else f"{_COMPANY}{own}"
+    free = next(n for n in chain([first], names) if n not in taken and installed(n) is None)
+    if begun:
+        return f"take another name, as in {free}"
+    return f"put your company's name before it, as in {free}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.exceptions import ConfigError
+from vectis.core.misnamed import misnamed
 from vectis.core.subscription import by_priority
 from vectis.core.topics import topics_of_handler, unread
 
@@ -26,12 +27,13 @@ class Subscribed:
     Args:
         handlers: Per event type, in the order in which they are called, the enabled ones only.
         topics: The topics to read, sorted.
-        unread: A sentence for each handler whose topic `[consumer] topics` leaves out.
+        warnings: A sentence for each handler whose topic `[consumer] topics` leaves out, and for
+            each that `[handlers]` names and nobody has.
     """
 
     handlers: dict[str, tuple[Subscription, ...]]
     topics: tuple[str, ...]
-    unread: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def subscribed(hub: Hub) -> Subscribed:
@@ -73,7 +75,7 @@ def subscribed(hub: Hub) -> Subscribed:
         if subscription.enabled:
             handlers.setdefault(subscription.pattern, ())
             handlers[subscription.pattern] += (subscription,)
-    return Subscribed(handlers, tuple(sorted(topics)), tuple(unread(hub)))
+    return Subscribed(handlers, tuple(sorted(topics)), (*unread(hub), *misnamed(hub)))
 
 
 def _topics(hub: Hub, consuming: Sequence[Subscription]) -> set[str]:

@@ -218,7 +218,7 @@ class Worker:
                 self.transport,
                 self._described(),
             )
-            for warning in self.subscribed.unread:
+            for warning in self.subscribed.warnings:
                 logger.warning("%s", warning)
             if consuming is not None:
                 consuming()
