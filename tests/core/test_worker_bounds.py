@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from typing import Any
@@ -254,6 +255,77 @@ def test_a_handler_that_cancels_its_own_task_has_failed_alone(waits: bool) -> No
     asyncio.run(main())
     assert sorted(set(calls)) == [1, 2, 3]
     assert (shop.report.handled, shop.report.dead_lettered) == (3, 0)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after a wait"])
+def test_a_handler_that_cancels_its_own_task_and_returns_does_no_harm_to_the_next_one(
+    waits: bool,
+) -> None:
+    shop, passed = Shop(hooks=False, max_attempts=1), list[int]()
+
+    async def cancel_myself(event_type: str, payload: dict[str, Any]) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async def innocent(event_type: str, payload: dict[str, Any]) -> None:
+        await asyncio.sleep(0.001)
+        passed.append(payload["n"])
+
+    shop.on("order.cancelled", cancel_myself)
+    shop.on("order.created", innocent)
+
+    async def main() -> None:
+        for number in range(3):
+            await shop.publish(number, event_type="order.cancelled")
+            await shop.publish(number)
+        await shop.work(lambda: shop.committed() == {0: 6})
+
+    asyncio.run(main())
+    assert passed == [0, 1, 2]
+    assert (shop.report.handled, shop.report.dead_lettered) == (6, 0)
+
+
+def test_sleeping_for_no_time_lets_others_have_their_turn() -> None:
+    shop, diary = Shop(hooks=False), list[str]()
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        asyncio.get_running_loop().call_soon(diary.append, "another")
+        await asyncio.sleep(0)
+        diary.append("handler")
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        await shop.publish(1, 2)
+        await shop.work(lambda: len(diary) == 4)
+
+    asyncio.run(main())
+    assert diary == ["another", "handler"] * 2
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+def test_what_runs_is_known_where_the_application_makes_its_tasks_eager() -> None:
+    shop, door = Shop(hooks=False), asyncio.Event()
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        await door.wait()
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+        await shop.publish(1)
+        async with shop.at_work() as worker:
+            await eventually(lambda: bool(worker.in_hand))
+            assert len(worker.status().stuck) == 0
+            assert worker.status().running == 1
+            door.set()
+            await eventually(lambda: shop.committed() == {0: 1})
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1])

@@ -6,13 +6,16 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 import pytest
 
-from tests.core.worker_world import TOPIC, Doors, Shop, eventually, keys_of
+from tests.core.worker_world import DEADLINE, TOPIC, Doors, Shop, eventually, keys_of
+from vectis.core import hookimpl
 from vectis.core.exceptions import RetryLater
 from vectis.core.message import TopicPartition
+from vectis.core.worker import Worker
 
 
 def two_shops(**consumer: Any) -> tuple[Shop, Shop]:
@@ -204,3 +207,74 @@ def test_what_a_member_finishes_after_it_lost_its_partitions_is_refused_counted_
     # What was finished before and committed is not among them.
     assert doors.ended == [0, 1, 2, *range(3, 3 + count), 3, 4]
     assert str(shop.report).endswith(f", {count} overlapping with another member")
+
+
+@pytest.mark.parametrize("hook", ["vectis_after_consume", "vectis_handler_error"])
+def test_a_partition_that_goes_while_an_observer_takes_its_time_ends_no_worker(hook: str) -> None:
+    told = list[str]()
+
+    async def observe(self: object) -> None:
+        told.append(hook)
+        if len(told) == 1:
+            await asyncio.Event().wait()
+
+    slow = type("Slow", (), {hook: hookimpl(observe)})()
+    first = Shop(shutdown_timeout=0.05, max_attempts=1, plugins={"slow": slow})
+    seen = list[int]()
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        seen.append(payload["n"])
+        if hook == "vectis_handler_error" and len(seen) == 1:
+            raise ValueError
+
+    first.on("order.created", handle)
+
+    async def main() -> None:
+        await first.publish(0, 1)
+        async with first.at_work():
+            await eventually(lambda: bool(told))
+            first.transport.expire(first.transport.consumers[0])
+            await eventually(lambda: first.committed() == {0: 2})
+
+    asyncio.run(main())
+    assert seen == [0, 0, 1], "what nobody can have committed comes again"
+
+
+@pytest.mark.parametrize("goes", ["the partition", "the worker"])
+def test_what_may_not_begin_any_more_is_not_waited_for(goes: str) -> None:
+    # So long that nobody would wait for it here.
+    shop = Shop(shutdown_timeout=3600, hooks=False)
+    began, gate = list[int](), asyncio.Event()
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        began.append(payload["n"])
+        await gate.wait()
+        end = perf_counter() + 0.002
+        while perf_counter() < end:  # together longer than a turn of the event loop may be
+            pass
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        for number in range(60):
+            await shop.publish(number, key=str(number % 20))
+        worker = Worker(shop.hub)
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: len(began) == 20 and worker.status().in_flight == 60)
+        if goes == "the worker":
+            worker.stop()
+            await eventually(lambda: worker.status().state == "draining")
+            for _ in range(20):  # turns of the event loop, until what runs is waited for
+                await asyncio.sleep(0)
+        else:
+            shop.transport.expire(shop.transport.consumers[0])
+            await eventually(lambda: shop.transport.told(0, "revoking") != frozenset())
+        gate.set()
+        if goes == "the partition":
+            await eventually(lambda: shop.committed() == {0: 60})
+            worker.stop()
+        async with asyncio.timeout(DEADLINE):
+            await running
+
+    asyncio.run(main())
+    assert began[:20] == list(range(20))

@@ -149,6 +149,7 @@ class Engine:
             return self._begin_batch(job)
         partition = job.partition
         if job.offset > partition.until:
+            self._ended.set()  # whoever drains may have waited for it
             return None  # it comes again, here or elsewhere
         if partition.quiet_until and self._keeps_quiet(job, partition):
             return None
@@ -177,6 +178,8 @@ class Engine:
 
     def _done(self, job: Job | Batch, answer: Any) -> None:
         """Note what became of what was awaited."""
+        if self._draining:
+            self._ended.set()
         following = []
         for one, wait in answer if isinstance(job, Batch) else ((job, answer),):
             # One that waits for a batch handler has taken itself out, and may run in it by now.
@@ -201,8 +204,6 @@ class Engine:
 
     def _notice(self, partition: Partition) -> None:
         """See to a partition in which a job was done."""
-        if self._draining:
-            self._ended.set()
         if partition.dropped:
             return  # it went to another member, and perhaps came back as another one
         if not partition.moved:
@@ -214,8 +215,11 @@ class Engine:
         partition.calm = not (partition.paused or partition.draining)
 
     def _lost(self, job: Job | Batch) -> None:
+        """Note that a job was cancelled outside of its handlers; of a batch, some may stay here."""
         for one in job.jobs if isinstance(job, Batch) else (job,):
             one.partition.running.pop(one, None)
+            if not (one.finished or one.partition.dropped):
+                self._later(one, 0.0)
         self._ended.set()
 
     def _later(self, job: Job, seconds: float) -> None:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 FINISHED: Any = object()
 """What `first_steps` yields when a call has finished; anything else is what it waits for."""
 
+# None would not do: it is what `asyncio.sleep(0)` waits for.
+_NOT_BEGUN: Any = object()
+
 
 @coroutine
 def first_steps() -> Generator[Any, Any, None]:
@@ -52,7 +55,7 @@ def first_steps() -> Generator[Any, Any, None]:
 def within(
     context: Context,
     awaited: Coroutine[Any, Any, T] | Generator[Any, Any, T],
-    future: Any = None,
+    future: Any = _NOT_BEGUN,
 ) -> Generator[Any, Any, T]:
     """Await a coroutine whose context variables are those of `context`.
 
@@ -82,7 +85,7 @@ def within(
     value: Any = None
     error: BaseException | None = None
     try:
-        if future is None:
+        if future is _NOT_BEGUN:
             future = run(send, None)
         while future is not FINISHED:
             try:

@@ -31,7 +31,7 @@ class Runners(Generic[T]):
         begin: Takes a job as far as it goes without waiting; returns what is to be awaited before
             it is done, or None when it is done already. Neither it nor what it returns raises.
         done: Called with a job and what was awaited for it.
-        lost: Called with a job whose runner was cancelled from outside.
+        lost: Called with a job that was cancelled outside of its handlers, or whose runner was.
         most: How many may run at once.
 
     Example:
@@ -159,7 +159,7 @@ class Runners(Generic[T]):
             return False
         assert self._loop is not None  # whoever looks was called by it
         task = self._loop.create_task(self._take_jobs(), name="vectis-runner")
-        self._tasks[task] = None
+        self._tasks.setdefault(task, None)  # an eager one may be at work already
         task.add_done_callback(self._ended)
         return True
 
@@ -168,6 +168,7 @@ class Runners(Generic[T]):
         assert task is not None
         loop = task.get_loop()
         tasks, begin, done = self._tasks, self._begin, self._done
+        cancelling = task.cancelling
         while True:
             self._running += 1
             try:
@@ -183,14 +184,19 @@ class Runners(Generic[T]):
                         tasks[task] = job
                         try:
                             result = await awaited
+                        except asyncio.CancelledError:
+                            self._lost(job)
+                            if task not in self._cancelled:
+                                raise
                         except BaseException:
                             self._lost(job)
                             raise
+                        else:
+                            done(job, result)
                         tasks[task] = None
                         self._cancelled.discard(task)
-                        if task.cancelling():
-                            self._live_on(task)
-                        done(job, result)
+                    if cancelling():
+                        await self._outlive(task)
             finally:
                 tasks[task] = None
                 self._running -= 1
@@ -222,8 +228,15 @@ class Runners(Generic[T]):
         except asyncio.CancelledError:
             self._live_on(task)
 
+    async def _outlive(self, task: asyncio.Task[None]) -> None:
+        """Outlive a cancellation that was for a job, or that a handler made of its own task.
+
+        One that the task has not felt yet must not hit the next job.
+        """
+        await self._until_woken(task, asyncio.sleep(0))
+        self._live_on(task)
+
     def _live_on(self, task: asyncio.Task[None]) -> None:
-        """Outlive a cancellation that was for a job, or that a handler made of its own task."""
         if self._closing:
             raise asyncio.CancelledError
         while task.cancelling():
