@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from vectis.core._usual import take_apart
+from vectis.core.closing import closes
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError
@@ -183,9 +184,9 @@ class Handling:
         """
         try:
             await within(context, steps, future)
-        except GeneratorExit:
-            raise  # the loop is gone
         except BaseException as error:  # a handler's SystemExit must not end the worker
+            if closes(error):
+                raise  # the loop is gone
             return await self._advance(job, _failing(error))
         self._spare_steps.append(steps)
         callees[job.handler].handled += 1
@@ -229,9 +230,9 @@ class Handling:
                 running[job] = monotonic()
                 try:
                     await (begun or self._called(job, callee))
-                except GeneratorExit:
-                    raise  # the loop is gone
                 except BaseException as error:  # a handler's SystemExit must not end the worker
+                    if closes(error):
+                        raise  # the loop is gone
                     wait = await self.judge.after(job, callee, error)
                 else:
                     self._passed(job, callee)
@@ -291,9 +292,9 @@ class Handling:
         failed: Mapping[int, BaseException] = {}
         try:
             await self._called_with_many(batch)
-        except GeneratorExit:
-            raise  # the loop is gone
         except BaseException as error:
+            if closes(error):
+                raise  # the loop is gone
             if cut_off := [job for job in jobs if self.judge.was_cut_off(job)]:
                 # Those of other partitions went down with them, and go on at once.
                 return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
