@@ -356,7 +356,7 @@ class Handling:
             seconds=perf_counter() - job.started,
         )
         arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
-        await self._hub.lifecycle.observe("vectis_after_consume", arguments)
+        await self._hub.lifecycle.tell("vectis_after_consume", arguments)
 
 
 def _ready_to_step() -> Generator[Any, Any, None]:

@@ -133,7 +133,9 @@ class Judge:
         callee.failed += 1
         job.trouble = trouble = job.trouble or Trouble()
         trouble.failures = (*trouble.failures, failure)[-_KEPT:]
-        await self._hub.handler_failed(failure)
+        await self._hub.lifecycle.tell(
+            "vectis_handler_error", {"failure": failure, "hub": self._hub}
+        )
         if not again:
             reason = f"{type(error).__name__}: {text_of(error)}"
             trouble.letter = self._letter(job, subscription, reason)

@@ -239,25 +239,47 @@ class Worker:
 
     async def _work_until_stopped(self) -> None:
         receiving = asyncio.create_task(self._keep_receiving(), name="vectis-worker")
-        others = (
-            asyncio.create_task(self._stopping.wait()),
-            asyncio.create_task(self._progress.keep_committing()),
-            asyncio.create_task(self._engine.broken()),
-            asyncio.create_task(self._telling.keep_telling()),
+        tasks = (
+            receiving,
+            asyncio.create_task(self._progress.keep_committing(), name="vectis-commits"),
+            asyncio.create_task(self._engine.broken(), name="vectis-engine"),
+            asyncio.create_task(self._telling.keep_telling(), name="vectis-status"),
         )
+        asked = asyncio.create_task(self._stopping.wait(), name="vectis-stop")
+        mistaken: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait([receiving, *others], return_when=asyncio.FIRST_COMPLETED)
-            self.stop()  # also when one of them ended because of a mistake of its own
+            await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            # None of them ends by itself: one that was cancelled, and not here, is a mistake too.
+            mistaken = [task for task in tasks if task.cancelled()]
         finally:
-            receiving.cancel()
-            self.report.abandoned += await self._engine.stop(self._settings.shutdown_timeout)
-            await self._progress.commit_at_the_end()
-            for task in others:
-                task.cancel()
-            await asyncio.wait([receiving, *others], timeout=_GRACE)
-        for task in (receiving, *others):
+            try:
+                self.stop()  # also when one of them ended because of a mistake of its own
+                receiving.cancel()
+                await self._drain()
+            finally:
+                for task in (asked, *tasks):
+                    task.cancel()
+                await asyncio.wait([asked, *tasks], timeout=_GRACE)
+        for task in tasks:
             if task.done() and not task.cancelled():
                 task.result()
+        for task in mistaken:
+            raise RuntimeError(
+                f"the worker's task {task.get_name()} was cancelled, and not by the worker: the "
+                "transport or a plugin cancelled it, or raised a CancelledError. So the worker has "
+                "ended; start it again"
+            )
+
+    async def _drain(self) -> None:
+        """Finish what was begun, and commit for the last time."""
+        try:
+            cut_off = await self._engine.stop(self._settings.shutdown_timeout)
+        except BaseException:
+            # Cancelled once more: nothing is waited for any longer, and nothing may live on.
+            self.report.abandoned += await self._engine.stop(0)
+            raise
+        self.report.abandoned += cut_off
+        await self._progress.commit_at_the_end()
 
     # ------------------------------------------------------------ receiving
 
