@@ -191,6 +191,8 @@ class Handling:
         self._spare_steps.append(steps)
         callees[job.handler].handled += 1
         job.handler += 1
+        if job.partition.dropped:
+            return self._gone(job)
         if self._after or job.handler < len(callees):
             return await self._advance(job)
         self._report.handled += 1
@@ -241,6 +243,8 @@ class Handling:
                 begun = None
             else:
                 break
+            if job.partition.dropped:
+                return self._gone(job)
             if wait is not None:
                 return wait
         telling = self._ended(job, callees)
@@ -272,6 +276,15 @@ class Handling:
             "vectis_around_consume", lambda: callee.call(event_type, payload), *given
         )
         await within(copy_context(), around)
+
+    def _gone(self, job: Job) -> float:
+        """Leave a job as it is: its partition was given up while its handler ran.
+
+        A handler may have ended in spite of its cancellation. Another member has the delivery by
+        now, so that neither the next handler nor a letter may follow here.
+        """
+        self.judge.was_cut_off(job)
+        return NEVER
 
     def _passed(self, job: Job, callee: Callee) -> None:
         callee.handled += 1
@@ -309,10 +322,15 @@ class Handling:
 
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
         """Return what becomes of one job of a batch."""
+        wait: float | None = None
         if error is not None:
             wait = await self.judge.after(job, callee, error)
+        else:
+            self._passed(job, callee)
+        if job.partition.dropped:
+            return self._gone(job)
+        if error is not None:
             return await self._advance(job) if wait is None else wait
-        self._passed(job, callee)
         assert job.received is not None  # it was in the batch
         if job.handler < len(self.callees[job.received.type]):
             return 0.0  # its next handler must not hold up the others
