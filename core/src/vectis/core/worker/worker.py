@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis.core.transport import Route
 from vectis.core.worker.engine import Engine
 from vectis.core.worker.handling import Handling
 from vectis.core.worker.progress import Progress
+from vectis.core.worker.refusals import group_of, refuse_quarantined, refuse_unnameable
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
 from vectis.core.worker.snapshot import Snapshots
@@ -58,8 +59,8 @@ class Worker:
         report: What it did so far.
 
     Raises:
-        ConfigError: Nothing to consume, a topic or the group unknown, or quarantined plugins whose
-            events would be skipped.
+        ConfigError: Nothing to consume, a topic or the group unknown, a name that no dead letter
+            could keep, or quarantined plugins whose events would be skipped.
         TransportError: No transport is configured.
 
     Example:
@@ -85,9 +86,10 @@ class Worker:
     def __init__(self, hub: Hub, *, clock: Clock | None = None) -> None:
         self._hub = hub
         self._settings = hub.consumer_settings
-        _refuse_quarantined(hub)
+        refuse_quarantined(hub)
         self.subscribed = subscribed(hub)
-        self.group = _group(hub)
+        refuse_unnameable(self.subscribed)
+        self.group = group_of(hub)
         self.transport, self._consumer = hub.consumer(self.subscribed.topics, self.group)
         self.report = Report()
         self._threads = ThreadPoolExecutor(
@@ -331,31 +333,3 @@ class Worker:
 
 def _listed(partitions: frozenset[TopicPartition]) -> str:
     return one_line(", ".join(map(str, sorted(partitions))), limit=500)
-
-
-def _group(hub: Hub) -> str:
-    group = hub.consumer_settings.group
-    if group is None:
-        raise ConfigError(
-            'the worker needs a consumer group: set [consumer] group = "shop" or '
-            "VECTIS_CONSUMER_GROUP, to the name of this service. There is no default, because two "
-            "services that share a group by accident would each lose half of the events"
-        )
-    return group
-
-
-def _refuse_quarantined(hub: Hub) -> None:
-    """Their events would be skipped and committed, which loses them."""
-    broken = [
-        plugin
-        for plugin in hub.plugins
-        if plugin.state == "quarantined" and plugin.name not in hub.consumer_settings.tolerate
-    ]
-    if broken:
-        causes = "; ".join(f"{plugin}: {one_line(plugin.reason)}" for plugin in broken)
-        names = ", ".join(f'"{plugin.name}"' for plugin in broken)
-        raise ConfigError(
-            "the worker does not start with broken plugins, because events that they handle would "
-            f"be skipped for good: {causes}. Mend or disable them, or accept it with "
-            f"[consumer] tolerate = [{names}]"
-        )
