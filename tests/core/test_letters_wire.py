@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vectis.core.dead_letter import HISTORY, DeadLetter, Round
+from vectis.core.dead_letter import HISTORY, DeadLetter, Round, is_name
 from vectis.core.letters import Foreign, Settled, StoredLetter, read_record
 from vectis.core.letters.wire import settled
 from vectis.core.message import Delivery, Headers, Message, TopicPartition
@@ -216,3 +216,36 @@ def test_letters_of_earlier_releases_have_no_time_of_the_delivery() -> None:
     record = read_record(with_headers(("vectis_dlq_timestamp", None)))
     assert isinstance(record, StoredLetter)
     assert record.letter.delivery.timestamp == record.timestamp
+
+
+@pytest.mark.parametrize("timestamp", [0, -1, -(2**63), 2**63 - 1])
+def test_whatever_time_a_broker_has_of_a_delivery_its_letter_can_be_read(timestamp: int) -> None:
+    delivery = Delivery("t", 1, 40, b"7", b"{}", (), timestamp)
+    record = read_record(stored(a_letter(delivery=delivery).message()))
+    assert isinstance(record, StoredLetter)
+    assert record.letter.delivery == delivery
+
+
+@pytest.mark.parametrize("value", [b"", b"-", b"1-", b"+1", b"1.5", b"9" * 20])
+def test_a_time_that_is_none_is_damage(value: bytes) -> None:
+    record = read_record(with_headers(("vectis_dlq_timestamp", value)))
+    assert isinstance(record, Foreign)
+    assert record.reason == "damaged: the header vectis_dlq_timestamp is no number"
+
+
+@given(st.text(max_size=8) | st.integers(1, 600).map(lambda count: "x" * count))
+@example("two\nlines")
+@example("no-break\u00a0space")
+@example("\ud800")
+@example("x" * 500)
+@example("\u00fc" * 251)
+def test_a_letter_that_is_written_with_a_name_can_be_read_and_one_with_none_cannot(
+    name: str,
+) -> None:
+    if is_name(name):
+        record = read_record(stored(a_letter(group=name, handler=name).message()))
+        assert isinstance(record, StoredLetter)
+        assert (record.letter.group, record.letter.handler) == (name, name)
+    else:
+        value = name.encode(errors="surrogatepass")
+        assert isinstance(read_record(with_headers(("vectis_dlq_group", value))), Foreign)

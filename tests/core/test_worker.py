@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.core.worker_world import LETTERS, TOPIC, FailingTransport, Shop, eventually
-from vectis.core import hookimpl
 from vectis.core.events import Event
 from vectis.core.exceptions import TransportError
 from vectis.core.message import Message
@@ -526,24 +525,6 @@ def test_a_wait_for_the_next_attempt_ends_with_the_worker_and_the_delivery_comes
 
     asyncio.run(main())
     assert seen == [1, 1]
-
-
-def test_a_hook_that_cancels_the_worker_does_not_end_it_without_a_word() -> None:
-    class Cancels:
-        @hookimpl
-        async def vectis_after_consume(self, delivery: object) -> None:
-            raise asyncio.CancelledError
-
-    shop = Shop(plugins={"cancels": Cancels()})
-    shop.on("order.created", lambda event_type, payload: None)
-
-    async def main() -> None:
-        await shop.publish(1)
-        with pytest.raises(RuntimeError, match="cancelled from inside"):
-            await Worker(shop.hub).run()
-
-    asyncio.run(main())
-    assert shop.transport.consumers[0].assignment() == frozenset()
 
 
 def test_cancelling_the_worker_from_outside_leaves_the_group() -> None:

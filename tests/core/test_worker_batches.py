@@ -113,14 +113,38 @@ def test_one_that_is_rejected_is_set_aside_alone() -> None:
     assert [letter.delivery.offset for letter in shop.diary.letters] == [1, 3, 5]
 
 
+def as_typed(errors: Any) -> Any:
+    """What a program gives that no type checker has seen."""
+    return errors
+
+
+class Refused(BatchFailed):
+    """As a program writes it that does not call what it inherits."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (OSError("the database is away"), "OSError: the database is away"),
         (BatchFailed({7: OSError("?")}), "BatchFailed names ['7'], and the batch has 3 payloads"),
         (BatchFailed({-1: OSError("?")}), "BatchFailed names ['-1'], and the batch has 3 payloads"),
+        (BatchFailed(as_typed({1: "no stock"})), "BatchFailed has no error for [1]"),
+        (BatchFailed(as_typed({2: ValueError, 1: 0})), "BatchFailed has no error for [1, 2]"),
+        (BatchFailed(as_typed({0: None})), "BatchFailed has no error for [0]"),
+        (Refused("all"), "TypeError: BatchFailed has no `errors` by index"),
     ],
-    ids=["any other error", "an index too large", "an index below 0"],
+    ids=[
+        "any other error",
+        "an index too large",
+        "an index below 0",
+        "a text for an error",
+        "a class for an error",
+        "nothing for an error",
+        "a class of its own",
+    ],
 )
 def test_else_all_of_them_have_failed(error: Exception, said: str) -> None:
     shop = Shop(max_attempts=1)

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -343,3 +344,55 @@ def test_a_wait_that_has_no_end_is_refused_where_it_is_asked_for(seconds: float)
 
     asyncio.run(main())
     assert "the seconds must be finite, and 0 or more" in shop.diary.letters[0].error
+
+
+class Throttled(RetryLater):
+    """As a program writes it that does not call what it inherits."""
+
+    def __init__(self, seconds: Any) -> None:
+        self.seconds = seconds
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [float("inf"), float("nan"), -1, "5", None, 10**400],
+    ids=["infinite", "no number", "negative", "a text", "nothing", "too large"],
+)
+def test_a_wait_that_has_no_end_is_a_failed_attempt_when_a_class_of_its_own_asks_for_it(
+    seconds: Any,
+) -> None:
+    shop = Shop(max_attempts=2)
+
+    async def put_off(event_type: str, payload: dict[str, Any]) -> None:
+        if payload["n"] == 1:
+            raise Throttled(seconds)
+
+    shop.on("order.created", put_off)
+
+    async def main() -> None:
+        await shop.publish(1, 2)
+        await shop.work(shop.finished(2))
+
+    asyncio.run(main())
+    assert [failure.attempt for failure in shop.diary.failures] == [1, 2]
+    assert (shop.report.handled, shop.report.dead_lettered) == (1, 1)
+    assert "the `seconds` of Throttled are no time to wait" in shop.diary.letters[0].error
+
+
+def test_a_wait_may_be_any_number() -> None:
+    shop, calls = Shop(max_attempts=1), list[int]()
+
+    async def put_off(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(payload["n"])
+        if len(calls) == 1:
+            raise Throttled(Decimal("0.001"))
+
+    shop.on("order.created", put_off)
+
+    async def main() -> None:
+        await shop.publish(1)
+        await shop.work(shop.finished(1))
+
+    asyncio.run(main())
+    assert calls == [1, 1]
+    assert (shop.report.handled, shop.report.retried) == (1, 0)

@@ -192,7 +192,7 @@ def test_every_job_runs_once_and_never_more_than_allowed_at_once(
         answers.append((job, answer))
 
     async def main() -> None:
-        runners = Runners(begin, done, lost.append, most)
+        runners = Runners(begin, done, lost.append, lost.append, most)
         runners.offer(range(len(pauses)))
         await runners.idle()
         await runners.close()
@@ -214,7 +214,7 @@ def test_jobs_that_do_not_wait_share_one_task() -> None:
         tasks.add(asyncio.current_task())
 
     async def main() -> None:
-        runners = Runners(begin, lambda job, answer: None, lost.append, most=100)
+        runners = Runners(begin, lambda job, answer: None, lost.append, lost.append, most=100)
         runners.offer(range(1000))
         await runners.idle()
         await runners.close()

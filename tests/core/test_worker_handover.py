@@ -7,7 +7,7 @@ import logging
 import threading
 from contextlib import suppress
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,10 @@ from vectis.core import hookimpl
 from vectis.core.exceptions import RetryLater
 from vectis.core.message import TopicPartition
 from vectis.core.worker import Worker
+
+if TYPE_CHECKING:
+    from vectis.core.message import Delivery
+    from vectis.core.outcome import HandlerFailure
 
 
 def two_shops(**consumer: Any) -> tuple[Shop, Shop]:
@@ -278,3 +282,77 @@ def test_what_may_not_begin_any_more_is_not_waited_for(goes: str) -> None:
 
     asyncio.run(main())
     assert began[:20] == list(range(20))
+
+
+@pytest.mark.parametrize("hooks", [False, True], ids=["no hooks", "hooks"])
+def test_no_other_handler_begins_after_one_that_outlived_its_partition(hooks: bool) -> None:
+    first, second = two_shops(shutdown_timeout=0, hooks=hooks)
+    release, ended, later = asyncio.Event(), list[int](), list[int]()
+
+    async def tidies_up(event_type: str, payload: dict[str, Any]) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await release.wait()
+        ended.append(payload["n"])
+
+    async def follows(event_type: str, payload: dict[str, Any]) -> None:
+        later.append(payload["n"])
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(3600)
+
+    first.on("order.created", tidies_up)
+    first.on("order.created", follows)
+    second.on("order.created", not_now)
+
+    async def main() -> None:
+        await publish(first, 0, 1)
+        async with first.at_work() as worker:
+            await eventually(lambda: worker.status().running == 2)
+            async with second.at_work() as other:
+                await eventually(lambda: other.status().retrying == 1)
+                ((_, moved),) = first.transport.told(0, "revoked")
+                release.set()
+                await eventually(lambda: ended == [moved])
+                assert worker.report.overlapping == 1
+
+    asyncio.run(main())
+    assert later == []
+    assert first.report.handled == 0
+    assert first.report.dead_lettered == 0
+
+
+def test_no_letter_is_written_for_a_partition_that_was_given_up_while_hooks_were_told() -> None:
+    release, told = asyncio.Event(), list[str]()
+
+    class TidiesUp:
+        @hookimpl
+        async def vectis_handler_error(self, failure: HandlerFailure) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            await release.wait()
+            told.append(failure.event.id)
+
+    first, second = two_shops(shutdown_timeout=0, max_attempts=1, plugins={"tidies_up": TidiesUp()})
+
+    async def fails(event_type: str, payload: dict[str, Any]) -> None:
+        raise ValueError("no stock")
+
+    async def not_now(event_type: str, payload: dict[str, Any]) -> None:
+        raise RetryLater(3600)
+
+    first.on("order.created", fails)
+    second.on("order.created", not_now)
+
+    async def main() -> list[Delivery]:
+        await publish(first, 0, 1)
+        async with first.at_work() as worker:
+            await eventually(lambda: worker.status().running == 2)
+            async with second.at_work() as other:
+                await eventually(lambda: other.status().retrying == 1)
+                release.set()
+                await eventually(lambda: len(told) == 1)
+        return await first.letters()
+
+    assert asyncio.run(main()) == []
+    assert first.report.dead_lettered == 0

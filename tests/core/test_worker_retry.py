@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.worker_world import Shop
 from vectis.core.exceptions import Reject, RetryLater
+from vectis.core.worker import Worker
 from vectis.core.worker.retry import Retry
 
 if TYPE_CHECKING:
@@ -155,8 +156,11 @@ def test_an_attempt_gets_the_payload_as_it_came_whatever_the_one_before_did_to_i
 
 
 class Unspeakable(Exception):
+    def __init__(self, instead: BaseException | None = None) -> None:
+        self.instead = instead or RuntimeError("no text")
+
     def __str__(self) -> str:
-        raise RuntimeError("no text")
+        raise self.instead
 
 
 @pytest.mark.parametrize(
@@ -168,22 +172,26 @@ class Unspeakable(Exception):
         BaseException("of the base"),
         StopIteration(),
         StopAsyncIteration(),
+        GeneratorExit(),
         RecursionError(),
         Unspeakable(),
+        Unspeakable(SystemExit(3)),
         ExceptionGroup("several", [ValueError("one")]),
         ValueError("\x1b[2J\r\nforged log line " + "x" * 100_000),
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+@pytest.mark.parametrize("way", ["at once", "after a wait", "in a thread"])
 def test_whatever_a_handler_raises_is_a_failure_and_not_the_end_of_the_worker(
-    error: BaseException, plain: bool, caplog: pytest.LogCaptureFixture
+    error: BaseException, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = Shop(max_attempts=2)
     calls: list[int] = []
 
     async def fails(event_type: str, payload: dict[str, Any]) -> None:
         calls.append(payload["n"])
+        if way == "after a wait":
+            await asyncio.sleep(0)
         if payload["n"] == 1:
             raise error
 
@@ -192,7 +200,7 @@ def test_whatever_a_handler_raises_is_a_failure_and_not_the_end_of_the_worker(
         if payload["n"] == 1:
             raise error
 
-    shop.on("order.created", fails_plainly if plain else fails)
+    shop.on("order.created", fails_plainly if way == "in a thread" else fails)
 
     async def main() -> None:
         await shop.publish(1, 2)
@@ -210,6 +218,40 @@ def test_whatever_a_handler_raises_is_a_failure_and_not_the_end_of_the_worker(
     assert all(len(line) < 1200 and line.isprintable() for line in lines)
     assert not any(line.startswith("forged") for line in lines)
     assert any(f'File "{__file__}", line' in line and "raise error" in line for line in lines)
+
+
+@pytest.mark.parametrize("batch", [None, 10])
+def test_a_handler_whose_event_loop_is_gone_has_not_failed(batch: int | None) -> None:
+    shop, began, closed = Shop(), asyncio.Event(), list[str]()
+
+    async def endless(event_type: str, payload: object) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        except GeneratorExit:
+            closed.append("closed")
+            raise
+
+    async def main() -> None:
+        await shop.publish(1)
+        asyncio.ensure_future(Worker(shop.hub).run())  # noqa: RUF006 - nothing is to keep it
+        await began.wait()
+
+    shop.on("order.created", endless, batch=batch)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:  # as the interpreter does at its end
+            coroutine: Any = task.get_coro()
+            if task.get_name() == "vectis-runner":
+                coroutine.close()
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    finally:
+        loop.close()
+    assert closed == ["closed"]
+    assert shop.diary.failures == []
 
 
 def test_a_guard_around_the_handler_that_fails_is_a_failed_attempt() -> None:

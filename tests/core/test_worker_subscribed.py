@@ -210,6 +210,29 @@ def test_a_worker_needs_a_group_on_every_transport() -> None:
     assert "each lose half" in str(raised.value)
 
 
+@pytest.mark.parametrize("group", ["shop\u00a0eu", "shop\n", "g" * 501], ids=ascii)
+def test_a_group_whose_dead_letters_nobody_could_read_is_refused(group: str) -> None:
+    assembled = hub({"consumer": {"group": group}})
+    assembled.on_event("order.created", handle, topic="orders")
+    with pytest.raises(
+        ConfigError, match="a dead letter that names it could not be read"
+    ) as raised:
+        Worker(assembled)
+    assert "[consumer] group, or VECTIS_CONSUMER_GROUP" in str(raised.value)
+    assert ascii(group)[:20] in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+def test_a_handler_whose_dead_letters_nobody_could_read_is_refused() -> None:
+    async def handle(event_type: str, payload: dict[str, Any]) -> None: ...
+
+    handle.__qualname__ = "h" * 500
+    assembled = hub({"consumer": {"group": "stock"}})
+    assembled.on_event("order.created", handle, topic="orders")
+    with pytest.raises(ConfigError, match=r"handler app:hhh.* of order.created cannot be called"):
+        Worker(assembled)
+
+
 def test_the_worker_is_a_member_of_the_group_that_the_config_names() -> None:
     assembled = hub({"consumer": {"group": "stock"}})
     assembled.on_event("order.created", handle, topic="orders")

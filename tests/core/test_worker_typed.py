@@ -44,6 +44,11 @@ class Labelled:
     label: Label | None = None
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_made() -> None:
     made.clear()
@@ -251,6 +256,44 @@ def test_a_batch_handler_takes_instances_and_one_that_does_not_fit_fails_no_othe
     (letter,) = letters
     assert dict(letter.headers)["vectis_dlq_error"] == b"PayloadError: payload.total is missing"
     assert shop.report.handled == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Unspeakable()], ids=["the end", "no text"])
+@pytest.mark.parametrize("batch", [None, 10])
+def test_whatever_a_class_raises_of_a_payload_fails_no_other(
+    error: BaseException, batch: int | None
+) -> None:
+    def checked(value: str) -> str:
+        if value == "2":
+            raise error
+        return value
+
+    @event_type("order.created", topic=TOPIC)
+    @attrs.frozen
+    class Checked:
+        order_id: str = attrs.field(converter=checked)
+
+    seen: list[str] = []
+
+    async def one(event: Any) -> None:
+        seen.append(event.order_id)
+
+    async def several(events: Any) -> None:
+        seen.extend(event.order_id for event in events)
+
+    one.__annotations__["event"] = Checked
+    several.__annotations__["events"] = list[Checked]
+
+    async def main() -> Shop:
+        shop = Shop(max_attempts=2)
+        shop.on("order.created", one if batch is None else several, batch=batch)
+        await send(shop, order(1), order(2), order(3), keys=True)
+        await shop.work(shop.finished(3))
+        return shop
+
+    shop = asyncio.run(main())
+    assert sorted(seen) == ["1", "3"]
+    assert (shop.report.handled, shop.report.dead_lettered) == (2, 1)
 
 
 def test_a_batch_handler_takes_deliveries() -> None:

@@ -11,7 +11,16 @@ import orjson
 from vectis.core.message import Delivery, Message
 from vectis.core.redact import one_line
 
-__all__ = ["HISTORY", "PREFIX", "SUFFIX", "DeadLetter", "Round", "topic_of"]
+__all__ = [
+    "HISTORY",
+    "NAME_LIMIT",
+    "PREFIX",
+    "SUFFIX",
+    "DeadLetter",
+    "Round",
+    "is_name",
+    "topic_of",
+]
 
 SUFFIX = ".dlq"
 """What a topic's name is followed by in the name of its dead-letter topic."""
@@ -21,6 +30,9 @@ PREFIX = "vectis_dlq_"
 
 HISTORY = 10
 """How many earlier rounds a letter keeps, the last ones."""
+
+NAME_LIMIT = 500
+"""How many bytes the name of a group, a handler, a plugin or a topic has at most in a letter."""
 
 _REASON_LIMIT = 1000
 _EARLIER_LIMIT = 200  # characters of the reason of an earlier round
@@ -35,6 +47,20 @@ def topic_of(topic: str) -> str:
         'vectis.orders.dlq'
     """
     return topic + SUFFIX
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a letter may name this as its group or its handler: printable, and not too long.
+
+    Whoever reads a letter takes no other names, so whoever writes one has to know before.
+
+    Example:
+        >>> from vectis.core.dead_letter import is_name
+        >>> is_name("app:sync_erp"), is_name("two\\nlines"), is_name("x" * 501)
+        (True, False, False)
+    """
+    # What can be printed can be encoded too.
+    return bool(text) and text.isprintable() and len(text.encode()) <= NAME_LIMIT
 
 
 def _reason(text: str) -> str:

@@ -319,7 +319,7 @@ class Hub:
         return run_here(lambda: self.emit(event), called, needs_loop=needs_loop)
 
     async def handler_failed(self, failure: HandlerFailure) -> None:
-        """Tell `vectis_handler_error`; called by whoever runs handlers, the bus or the worker."""
+        """Tell `vectis_handler_error`; called by a bus, and raises an endless loop of emits."""
         await self.lifecycle.observe("vectis_handler_error", {"failure": failure, "hub": self})
 
     # ------------------------------------------------------------ publish and consume

@@ -8,12 +8,15 @@ from.
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError, current_task
 from collections import Counter
 from inspect import isawaitable
 from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis.core.blocking import finish
+from vectis.core.closing import closes
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 from vectis.core.forks import ForkSafeLock
 from vectis.core.places import place
@@ -140,6 +143,30 @@ class Lifecycle:
             except Exception as error:
                 self._report(hook, implementation.plugin_name, error)
 
+    async def tell(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        """Call an observer hook for a worker: no emitter is there to get what it raises.
+
+        So all of it is logged and counted, an endless loop of emits, `SystemExit` and a
+        `CancelledError` of something awaited included. Only a cancellation of the task that tells
+        goes on.
+
+        Args:
+            hook: The hook's name.
+            arguments: Its arguments.
+        """
+        for implementation in self.implementations(hook):
+            asked: float = inf  # what does not wait cannot be cancelled
+            try:
+                result = _begin(implementation, arguments)
+                if result is not None and isawaitable(result):
+                    asked = _cancellations()
+                    await finish(result)
+            except BaseException as error:
+                cancelled = isinstance(error, CancelledError) and _cancellations() > asked
+                if cancelled or closes(error):
+                    raise
+                self._report(hook, implementation.plugin_name, error)
+
     async def within(
         self, hook: str, call: Callable[[], Awaitable[T]], *arguments: Mapping[str, Any]
     ) -> T:
@@ -224,7 +251,7 @@ class Lifecycle:
             plugin=plugin,
         ) from error
 
-    def _report(self, hook: str, plugin: str, error: Exception) -> None:
+    def _report(self, hook: str, plugin: str, error: BaseException) -> None:
         self._count(self.errors, hook, plugin)
         logger.error(
             "%s of %s failed, and everything else goes on: %r. %s",
@@ -280,6 +307,16 @@ def _check_manager(manager: object) -> None:
         )
 
 
+def _begin(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+    return implementation.function(*[arguments[name] for name in implementation.argnames])
+
+
+def _cancellations() -> int:
+    """Return how often the running task was asked to end."""
+    task = current_task()
+    return 0 if task is None else task.cancelling()
+
+
 async def _call(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
-    result = implementation.function(*[arguments[name] for name in implementation.argnames])
+    result = _begin(implementation, arguments)
     return await finish(result) if result is not None and isawaitable(result) else result

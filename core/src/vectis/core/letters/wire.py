@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
-from vectis.core.dead_letter import HISTORY, PREFIX, DeadLetter, Round, topic_of
+from vectis.core.dead_letter import (
+    HISTORY,
+    NAME_LIMIT,
+    PREFIX,
+    DeadLetter,
+    Round,
+    is_name,
+    topic_of,
+)
 from vectis.core.exceptions import DecodeError
 from vectis.core.jsontext import from_json
 from vectis.core.message import Delivery, Message, TopicPartition
@@ -38,7 +46,7 @@ _OPTIONAL = ("timestamp", "replays", "history")
 _SETTLED = ("group", "settled", "partition", "offset")
 
 _NUMBER = re.compile(rb"[0-9]{1,18}")
-_NAME_LIMIT = 500  # bytes of a group, a handler, a plugin or a topic
+_TIME = re.compile(rb"-?[0-9]{1,19}")  # whatever a broker can hold; -1 is Kafka's "none"
 _ERROR_LIMIT = 8_000  # bytes
 _HISTORY_LIMIT = 32_000  # bytes
 
@@ -216,7 +224,7 @@ def _letter(delivery: Delivery, original: Headers, block: dict[str, bytes]) -> S
                 delivery.key,
                 delivery.value,
                 original,
-                _number(block, "timestamp") if "timestamp" in block else delivery.timestamp,
+                _number(block, "timestamp", _TIME) if "timestamp" in block else delivery.timestamp,
             ),
             group=_name(block, "group"),
             handler=_name(block, "handler", empty=True),
@@ -249,16 +257,16 @@ def _note(delivery: Delivery, begin: int, block: dict[str, bytes]) -> Settled:
 def _name(block: dict[str, bytes], name: str, *, empty: bool = False) -> str:
     value = block[name]
     try:
-        text = value[: _NAME_LIMIT + 1].decode()
+        text = value[: NAME_LIMIT + 1].decode()
     except UnicodeDecodeError:
         text = ""
-    if not (text or (empty and not value)) or len(value) > _NAME_LIMIT or not text.isprintable():
+    if not is_name(text) and not (empty and not value):
         raise _Damaged(f"damaged: the header {PREFIX}{name} is no name")
     return text
 
 
-def _number(block: dict[str, bytes], name: str) -> int:
-    if not _NUMBER.fullmatch(block[name]):
+def _number(block: dict[str, bytes], name: str, form: re.Pattern[bytes] = _NUMBER) -> int:
+    if not form.fullmatch(block[name]):
         raise _Damaged(f"damaged: the header {PREFIX}{name} is no number")
     return int(block[name])
 

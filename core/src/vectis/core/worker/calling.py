@@ -13,7 +13,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vectis.core.exceptions import PayloadError
 from vectis.core.outcome import current
 from vectis.core.taking import is_async
 from vectis.core.worker.giving import giver
@@ -82,16 +81,16 @@ class Callee:
         self.retried = 0
         self.dead_lettered = 0
 
-    def misfit(self, job: Job) -> PayloadError | None:
+    def misfit(self, job: Job) -> BaseException | None:
         """Return why a job's payload does not fit what the handler takes; None when it does.
 
         A batch handler is asked before a job joins others: one that does not fit must not fail
-        them.
+        them. It is a `PayloadError`, or whatever the class of the application raises beside one.
         """
         try:
             if self.give is not None:
                 self.give(job)
-        except PayloadError as error:
+        except BaseException as error:
             return error
         return None
 

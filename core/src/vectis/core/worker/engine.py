@@ -63,7 +63,7 @@ class Engine:
         self._clock = clock or RealClock()
         handling.batches = Batches(lambda batch: self._runners.offer((batch,)))
         self._runners: Runners[Job | Batch] = Runners(
-            self._begin, self._done, self._lost, settings.concurrency
+            self._begin, self._done, self._cut_off, self._lost, settings.concurrency
         )
         self._waiting: dict[Job, Timer] = {}
         self._halted = False
@@ -214,12 +214,15 @@ class Engine:
             self._resume(partition.where)
         partition.calm = not (partition.paused or partition.draining)
 
+    def _cut_off(self, job: Job | Batch) -> Any:
+        """Return what becomes of a job that was cancelled while none of its handlers ran."""
+        if isinstance(job, Batch):
+            return [(one, NEVER if one.partition.dropped else 0.0) for one in job.jobs]
+        return NEVER
+
     def _lost(self, job: Job | Batch) -> None:
-        """Note that a job was cancelled outside of its handlers; of a batch, some may stay here."""
         for one in job.jobs if isinstance(job, Batch) else (job,):
             one.partition.running.pop(one, None)
-            if not (one.finished or one.partition.dropped):
-                self._later(one, 0.0)
         self._ended.set()
 
     def _later(self, job: Job, seconds: float) -> None:

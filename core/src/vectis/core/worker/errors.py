@@ -7,18 +7,20 @@ write lines of its own into a log. Whoever wants the error itself has `vectis_ha
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vectis.core.exceptions import BatchFailed
 from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from vectis.core.exceptions import RetryLater
     from vectis.core.message import Delivery
 
-__all__ = ["fields_of", "stack_of", "text_of"]
+__all__ = ["failures_of", "fields_of", "stack_of", "text_of", "wait_of"]
 
 _FRAMES = 10  # of the innermost calls
 _CHAIN = 3  # errors that led to one another
@@ -48,7 +50,7 @@ def text_of(error: BaseException) -> str:
     """Return the text of an error, whatever its class makes of that."""
     try:
         return str(error)
-    except Exception:  # one whose text is broken must not take the worker with it
+    except BaseException:  # one whose text is broken must not take the worker with it
         return "its text cannot be shown"
 
 
@@ -95,11 +97,55 @@ def failures_of(error: BaseException, count: int) -> Mapping[int, BaseException]
     """
     if not isinstance(error, BatchFailed):
         return dict.fromkeys(range(count), error)
-    if all(index in range(count) for index in error.errors):
-        return error.errors
-    mistaken = IndexError(
-        f"BatchFailed names {sorted(map(str, error.errors))}, and the batch has {count} payloads, "
-        "counted from 0: which ones have failed is not known, so all count as failed"
-    )
+    errors: Any = getattr(error, "errors", None)  # a subclass may not have called `__init__`
+    mistaken = _mistake(errors, count)
+    if mistaken is None:
+        named: Mapping[int, BaseException] = errors
+        return named
     mistaken.__cause__ = error
     return dict.fromkeys(range(count), mistaken)
+
+
+def _mistake(errors: object, count: int) -> Exception | None:
+    """Return why it is not known from a `BatchFailed` which deliveries have failed."""
+    unknown = "which ones have failed is not known, so all count as failed"
+    if not isinstance(errors, Mapping):
+        return TypeError(
+            f"BatchFailed has no `errors` by index, so {unknown}. A subclass calls "
+            "super().__init__(errors)"
+        )
+    if not all(index in range(count) for index in errors):
+        return IndexError(
+            f"BatchFailed names {sorted(map(str, errors))}, and the batch has {count} payloads, "
+            f"counted from 0: {unknown}"
+        )
+    if odd := [n for n, error in errors.items() if not isinstance(error, BaseException)]:
+        return TypeError(
+            f"BatchFailed has no error for {sorted(odd)} but something else, such as a text or a "
+            f"class: {unknown}. Give an error for each, such as ValueError(...)"
+        )
+    return None
+
+
+def wait_of(error: RetryLater) -> float:
+    """Return the seconds that a handler asks to wait.
+
+    Args:
+        error: What the handler raised. A subclass may have set `seconds` itself.
+
+    Raises:
+        ValueError: They are no time to wait: the delivery would not be run again.
+
+    Example:
+        >>> from vectis.core.exceptions import RetryLater
+        >>> from vectis.core.worker.errors import wait_of
+        >>> wait_of(RetryLater(5))
+        5.0
+    """
+    with suppress(Exception):  # it may be no number, or too large for one
+        if 0 <= error.seconds < inf:
+            return float(error.seconds)
+    raise ValueError(
+        f"the `seconds` of {type(error).__name__} are no time to wait, so this counts as a failed "
+        "attempt: they must be a number, finite, and 0 or more"
+    ) from error

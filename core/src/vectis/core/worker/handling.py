@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from vectis.core._usual import take_apart
+from vectis.core.closing import closes
 from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError
@@ -183,13 +184,15 @@ class Handling:
         """
         try:
             await within(context, steps, future)
-        except GeneratorExit:
-            raise  # the loop is gone
         except BaseException as error:  # a handler's SystemExit must not end the worker
+            if closes(error):
+                raise  # the loop is gone
             return await self._advance(job, _failing(error))
         self._spare_steps.append(steps)
         callees[job.handler].handled += 1
         job.handler += 1
+        if job.partition.dropped:
+            return self._gone(job)
         if self._after or job.handler < len(callees):
             return await self._advance(job)
         self._report.handled += 1
@@ -229,9 +232,9 @@ class Handling:
                 running[job] = monotonic()
                 try:
                     await (begun or self._called(job, callee))
-                except GeneratorExit:
-                    raise  # the loop is gone
                 except BaseException as error:  # a handler's SystemExit must not end the worker
+                    if closes(error):
+                        raise  # the loop is gone
                     wait = await self.judge.after(job, callee, error)
                 else:
                     self._passed(job, callee)
@@ -240,6 +243,8 @@ class Handling:
                 begun = None
             else:
                 break
+            if job.partition.dropped:
+                return self._gone(job)
             if wait is not None:
                 return wait
         telling = self._ended(job, callees)
@@ -272,6 +277,15 @@ class Handling:
         )
         await within(copy_context(), around)
 
+    def _gone(self, job: Job) -> float:
+        """Leave a job as it is: its partition was given up while its handler ran.
+
+        A handler may have ended in spite of its cancellation. Another member has the delivery by
+        now, so that neither the next handler nor a letter may follow here.
+        """
+        self.judge.was_cut_off(job)
+        return NEVER
+
     def _passed(self, job: Job, callee: Callee) -> None:
         callee.handled += 1
         job.handler += 1
@@ -291,9 +305,9 @@ class Handling:
         failed: Mapping[int, BaseException] = {}
         try:
             await self._called_with_many(batch)
-        except GeneratorExit:
-            raise  # the loop is gone
         except BaseException as error:
+            if closes(error):
+                raise  # the loop is gone
             if cut_off := [job for job in jobs if self.judge.was_cut_off(job)]:
                 # Those of other partitions went down with them, and go on at once.
                 return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
@@ -308,10 +322,15 @@ class Handling:
 
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
         """Return what becomes of one job of a batch."""
+        wait: float | None = None
         if error is not None:
             wait = await self.judge.after(job, callee, error)
+        else:
+            self._passed(job, callee)
+        if job.partition.dropped:
+            return self._gone(job)
+        if error is not None:
             return await self._advance(job) if wait is None else wait
-        self._passed(job, callee)
         assert job.received is not None  # it was in the batch
         if job.handler < len(self.callees[job.received.type]):
             return 0.0  # its next handler must not hold up the others
@@ -355,7 +374,7 @@ class Handling:
             seconds=perf_counter() - job.started,
         )
         arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
-        await self._hub.lifecycle.observe("vectis_after_consume", arguments)
+        await self._hub.lifecycle.tell("vectis_after_consume", arguments)
 
 
 def _ready_to_step() -> Generator[Any, Any, None]:

@@ -14,7 +14,7 @@ from vectis.core.exceptions import HookError, Reject, RetryLater
 from vectis.core.outcome import HandlerFailure
 from vectis.core.redact import one_line
 from vectis.core.worker import letters
-from vectis.core.worker.errors import fields_of, stack_of, text_of
+from vectis.core.worker.errors import fields_of, stack_of, text_of, wait_of
 from vectis.core.worker.job import Trouble
 from vectis.core.worker.retry import Retry
 
@@ -89,7 +89,10 @@ class Judge:
         if self.was_cut_off(job):
             return NEVER
         if isinstance(error, RetryLater):
-            return error.seconds
+            try:
+                return wait_of(error)
+            except ValueError as mistaken:
+                error = mistaken
         if isinstance(error, asyncio.CancelledError) and self.closing:
             raise error  # not the handler's: the runners end
         return await self._failed(job, callee, error)
@@ -130,7 +133,9 @@ class Judge:
         callee.failed += 1
         job.trouble = trouble = job.trouble or Trouble()
         trouble.failures = (*trouble.failures, failure)[-_KEPT:]
-        await self._hub.handler_failed(failure)
+        await self._hub.lifecycle.tell(
+            "vectis_handler_error", {"failure": failure, "hub": self._hub}
+        )
         if not again:
             reason = f"{type(error).__name__}: {text_of(error)}"
             trouble.letter = self._letter(job, subscription, reason)

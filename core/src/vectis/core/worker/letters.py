@@ -51,5 +51,5 @@ async def write(letter: DeadLetter, hub: Hub) -> bool:
         letter.error,
         extra=fields_of(letter.delivery, letter.handler),
     )
-    await hub.lifecycle.observe("vectis_dead_letter", {"letter": letter, "hub": hub})
+    await hub.lifecycle.tell("vectis_dead_letter", {"letter": letter, "hub": hub})
     return True

@@ -31,14 +31,16 @@ class Runners(Generic[T]):
         begin: Takes a job as far as it goes without waiting; returns what is to be awaited before
             it is done, or None when it is done already. Neither it nor what it returns raises.
         done: Called with a job and what was awaited for it.
-        lost: Called with a job that was cancelled outside of its handlers, or whose runner was.
+        cut_off: Called with a job that `cancel` cancelled, when that ended what was awaited;
+            returns what `done` is called with then.
+        lost: Called with a job whose runner was cancelled from outside.
         most: How many may run at once.
 
     Example:
         >>> import asyncio
         >>> from vectis.core.worker.runners import Runners
         >>> async def main():
-        ...     runners = Runners(begin=print, done=print, lost=print, most=2)
+        ...     runners = Runners(begin=print, done=print, cut_off=print, lost=print, most=2)
         ...     runners.offer([1, 2])
         ...     await runners.idle()
         ...     await runners.close()
@@ -51,11 +53,13 @@ class Runners(Generic[T]):
         self,
         begin: Callable[[T], Awaitable[Any] | None],
         done: Callable[[T, Any], None],
+        cut_off: Callable[[T], Any],
         lost: Callable[[T], None],
         most: int,
     ) -> None:
         self._begin = begin
         self._done = done
+        self._cut_off = cut_off
         self._lost = lost
         self._most = most
         self._ready: deque[T] = deque()
@@ -184,15 +188,13 @@ class Runners(Generic[T]):
                         tasks[task] = job
                         try:
                             result = await awaited
-                        except asyncio.CancelledError:
-                            self._lost(job)
-                            if task not in self._cancelled:
+                        except BaseException as error:
+                            cancelled = isinstance(error, asyncio.CancelledError)
+                            if not (cancelled and task in self._cancelled):
+                                self._lost(job)
                                 raise
-                        except BaseException:
-                            self._lost(job)
-                            raise
-                        else:
-                            done(job, result)
+                            result = self._cut_off(job)
+                        done(job, result)
                         tasks[task] = None
                         self._cancelled.discard(task)
                     if cancelling():

@@ -59,7 +59,7 @@ class Telling:
         if not self._heard:
             return
         arguments = {"status": self._status(), "hub": self._hub}
-        await self._hub.lifecycle.observe("vectis_worker_status", arguments)
+        await self._hub.lifecycle.tell("vectis_worker_status", arguments)
 
     async def _ask_lag(self) -> None:
         try:

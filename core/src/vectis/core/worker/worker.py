@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from vectis.core.exceptions import ConfigError, TransportError
-from vectis.core.quarantine import lines, quarantined
+from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis.core.transport import Route
 from vectis.core.worker.engine import Engine
 from vectis.core.worker.handling import Handling
 from vectis.core.worker.progress import Progress
+from vectis.core.worker.refusals import group_of, refuse_quarantined, refuse_unnameable
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
 from vectis.core.worker.snapshot import Snapshots
@@ -59,8 +59,8 @@ class Worker:
         report: What it did so far.
 
     Raises:
-        ConfigError: Nothing to consume, a topic or the group unknown, or quarantined plugins whose
-            events would be skipped.
+        ConfigError: Nothing to consume, a topic or the group unknown, a name that no dead letter
+            could keep, or quarantined plugins whose events would be skipped.
         TransportError: No transport is configured.
 
     Example:
@@ -86,9 +86,10 @@ class Worker:
     def __init__(self, hub: Hub, *, clock: Clock | None = None) -> None:
         self._hub = hub
         self._settings = hub.consumer_settings
-        _refuse_quarantined(hub)
+        refuse_quarantined(hub)
         self.subscribed = subscribed(hub)
-        self.group = _group(hub)
+        refuse_unnameable(self.subscribed)
+        self.group = group_of(hub)
         self.transport, self._consumer = hub.consumer(self.subscribed.topics, self.group)
         self.report = Report()
         self._threads = ThreadPoolExecutor(
@@ -240,25 +241,47 @@ class Worker:
 
     async def _work_until_stopped(self) -> None:
         receiving = asyncio.create_task(self._keep_receiving(), name="vectis-worker")
-        others = (
-            asyncio.create_task(self._stopping.wait()),
-            asyncio.create_task(self._progress.keep_committing()),
-            asyncio.create_task(self._engine.broken()),
-            asyncio.create_task(self._telling.keep_telling()),
+        tasks = (
+            receiving,
+            asyncio.create_task(self._progress.keep_committing(), name="vectis-commits"),
+            asyncio.create_task(self._engine.broken(), name="vectis-engine"),
+            asyncio.create_task(self._telling.keep_telling(), name="vectis-status"),
         )
+        asked = asyncio.create_task(self._stopping.wait(), name="vectis-stop")
+        mistaken: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait([receiving, *others], return_when=asyncio.FIRST_COMPLETED)
-            self.stop()  # also when one of them ended because of a mistake of its own
+            await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            # None of them ends by itself: one that was cancelled, and not here, is a mistake too.
+            mistaken = [task for task in tasks if task.cancelled()]
         finally:
-            receiving.cancel()
-            self.report.abandoned += await self._engine.stop(self._settings.shutdown_timeout)
-            await self._progress.commit_at_the_end()
-            for task in others:
-                task.cancel()
-            await asyncio.wait([receiving, *others], timeout=_GRACE)
-        for task in (receiving, *others):
+            try:
+                self.stop()  # also when one of them ended because of a mistake of its own
+                receiving.cancel()
+                await self._drain()
+            finally:
+                for task in (asked, *tasks):
+                    task.cancel()
+                await asyncio.wait([asked, *tasks], timeout=_GRACE)
+        for task in tasks:
             if task.done() and not task.cancelled():
                 task.result()
+        for task in mistaken:
+            raise RuntimeError(
+                f"the worker's task {task.get_name()} was cancelled, and not by the worker: the "
+                "transport or a plugin cancelled it, or raised a CancelledError. So the worker has "
+                "ended; start it again"
+            )
+
+    async def _drain(self) -> None:
+        """Finish what was begun, and commit for the last time."""
+        try:
+            cut_off = await self._engine.stop(self._settings.shutdown_timeout)
+        except BaseException:
+            # Cancelled once more: nothing is waited for any longer, and nothing may live on.
+            self.report.abandoned += await self._engine.stop(0)
+            raise
+        self.report.abandoned += cut_off
+        await self._progress.commit_at_the_end()
 
     # ------------------------------------------------------------ receiving
 
@@ -310,30 +333,3 @@ class Worker:
 
 def _listed(partitions: frozenset[TopicPartition]) -> str:
     return one_line(", ".join(map(str, sorted(partitions))), limit=500)
-
-
-def _group(hub: Hub) -> str:
-    group = hub.consumer_settings.group
-    if group is None:
-        raise ConfigError(
-            'the worker needs a consumer group: set [consumer] group = "shop" or '
-            "VECTIS_CONSUMER_GROUP, to the name of this service. There is no default, because two "
-            "services that share a group by accident would each lose half of the events"
-        )
-    return group
-
-
-def _refuse_quarantined(hub: Hub) -> None:
-    """Their events would be skipped and committed, which loses them."""
-    broken = quarantined(hub, tolerated=False)
-    if broken:
-        names = ", ".join(dict.fromkeys(f'"{plugin.name}"' for plugin in broken))
-        which = "a broken plugin: events that it handles"
-        if len(broken) > 1:
-            which = f"{len(broken)} broken plugins: events that they handle"
-        said = [
-            f"the worker does not start with {which} would be lost",
-            *lines(broken),
-            f"  To accept the loss: [consumer] tolerate = [{names}]",
-        ]
-        raise ConfigError("\n".join(said))
