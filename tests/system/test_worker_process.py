@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.core.worker_world import keys_of
 from tests.system.workers import ORDERS, refused
 
 if TYPE_CHECKING:
@@ -167,6 +168,92 @@ def test_a_handler_that_blocks_the_event_loop_cannot_hold_the_process(place: Pla
     place.until_handled(1)
     assert worker.stop() == 1
     assert "does not come to an end because of app:blocks at vectis.orders/" in worker.said()
+
+
+HANGS = """
+        @on_event("order.created")
+        def hangs(event_type: str, payload: dict) -> None:
+            record(os.getpid(), payload["n"])
+            while not pathlib.Path(f"let {os.getpid()} finish {payload['n']}").exists():
+                time.sleep(0.01)
+        """
+
+
+def test_a_handler_that_was_cut_off_earlier_and_hangs_in_its_thread_does_not_hold_the_process(
+    place: Place,
+) -> None:
+    place.config(shutdown_timeout=0.2)
+    place.module(HANGS)
+    keys = [next(keys_of(partition, of=8)) for partition in (0, 7)]
+    place.publish(*[{"key": key, "n": n} for n, key in enumerate(keys)])
+    first = place.start()
+    place.until_handled(2)
+    second = place.start()
+    first.until_said("cut off with the partition")
+    place.until_handled(3)
+    moved = int(place.handled()[2].split()[1])
+    (place.folder / f"let {second.process.pid} finish {moved}").touch()
+    (place.folder / f"let {first.process.pid} finish {1 - moved}").touch()
+    place.until(lambda: sum(place.committed().values()) == 2, "for both to be committed")
+    assert first.stop() == 1
+    assert first.report == (
+        "1 handled, 0 skipped, 0 dead letters, 0 retries, 1 overlapping with another member"
+    )
+    where = f"vectis.orders/{7 * moved}@0"
+    assert f"something that was cut off still runs: app:hangs at {where}\n" in first.said()
+    assert second.stop() == 0
+
+
+def test_a_worker_that_ends_by_an_error_is_not_held_by_a_handler_that_hangs_in_its_thread(
+    place: Place,
+) -> None:
+    place.config(shutdown_timeout=0.2)
+    place.module(
+        HANGS
+        + """
+        from vectis_sqlite import SqliteTransport
+
+        make = SqliteTransport.consumer
+
+        def consumer(self, *arguments):
+            made = make(self, *arguments)
+            fetch = made.fetch
+
+            async def broken(**options):
+                if pathlib.Path("handled.log").stat().st_size:
+                    raise RuntimeError("a mistake in the transport")
+                return await fetch(**options)
+
+            made.fetch = broken
+            return made
+
+        SqliteTransport.consumer = consumer
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    worker.may_end = True
+    assert worker.end() == 1
+    assert "RuntimeError: a mistake in the transport" in worker.said()
+    assert "leaves while something that was cut off still runs: app:hangs at " in worker.said()
+
+
+def test_a_thread_of_the_applications_own_does_not_hold_the_process_for_ever(place: Place) -> None:
+    place.config(shutdown_timeout=0)
+    place.module(
+        ORDERS
+        + """
+import threading
+threading.Thread(target=time.sleep, args=(3600,), name="reports").start()
+"""
+    )
+    worker = place.start()
+    worker.until_said("assigned ")
+    assert worker.stop() == 1
+    assert worker.report == "0 handled, 0 skipped, 0 dead letters, 0 retries"
+    assert "because of something other than a handler, perhaps one of the threads reports" in (
+        worker.said()
+    )
 
 
 def test_a_second_signal_leaves_at_once(place: Place) -> None:
