@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 from collections import Counter, defaultdict
@@ -272,6 +273,41 @@ def test_a_second_signal_leaves_at_once(place: Place) -> None:
     assert worker.end() == 128 + signal.SIGTERM
     assert worker.report == ""
     assert "left at once; what is not committed comes again" in worker.said()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process(
+    place: Place, plain: bool
+) -> None:
+    place.module(
+        f"""
+        import multiprocessing, signal, warnings
+        warnings.filterwarnings("ignore", message=".*use of fork.*")
+        forking = multiprocessing.get_context("fork")
+
+        @on_event("order.created")
+        {"" if plain else "async "}def forks(event_type: str, payload: dict) -> None:
+            theirs, ours = forking.Pipe(duplex=False)
+            child = forking.Process(target=wait, args=(ours,))
+            child.start()
+            record("Ctrl-C as usual:", theirs.recv())
+            child.terminate()
+            child.join()
+            record("exit code", child.exitcode)
+
+        def wait(begun):
+            begun.send(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+            time.sleep(3600)
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    place.until_handled(2)
+    place.until(lambda: sum(place.committed().values()) == 1, "for the commit")
+    assert place.handled() == ["Ctrl-C as usual: True", f"exit code {-signal.SIGTERM}"]
+    assert "finishing what is in hand" not in worker.said()
+    assert worker.stop() == 0
 
 
 def test_signals_that_arrive_together_are_one_signal(place: Place) -> None:
