@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.worker_world import LETTERS, Shop, eventually
+from tests.core.worker_world import LETTERS, Shop, eventually, keys_of
 from vectis.core import Catalogue, hookimpl
 from vectis.core.events import Event, current_event, current_events
 from vectis.core.events.consumer import on_event
@@ -276,6 +277,154 @@ def test_when_a_partition_goes_in_the_middle_the_others_run_again_at_once() -> N
     asyncio.run(main())
     assert sorted(calls[0]) == list(range(10))
     assert sorted(number for call in calls[1:] for number in call) == list(range(10))
+
+
+KEYS = [next(keys_of(partition, of=2)) for partition in range(2)]
+
+
+def two_services(**consumer: Any) -> tuple[Shop, Shop]:
+    """Two services of one group, on a topic of two partitions."""
+    first = Shop(partitions=2, **consumer)
+    return first, Shop(transport=first.transport)
+
+
+def test_what_stays_when_a_partition_goes_waits_for_the_thread_and_for_what_came_of_it() -> None:
+    first, second = two_services(order="none", shutdown_timeout=0.05)
+    release, calls, elsewhere = threading.Event(), list[list[int]](), list[int]()
+    failing: list[int] = []
+
+    def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        calls.append(numbers(payloads))
+        if len(calls) == 1:
+            release.wait()
+            raise BatchFailed({calls[0].index(number): ValueError("no") for number in failing})
+
+    async def store_elsewhere(event_type: str, payload: dict[str, Any]) -> None:
+        elsewhere.append(payload["n"])
+
+    first.on("order.created", store, batch=100)
+    second.on("order.created", store_elsewhere)
+
+    async def main() -> None:
+        for number in range(8):
+            await first.publish(number, key=KEYS[number % 2])
+        try:
+            async with first.at_work() as worker:
+                await eventually(lambda: worker.status().running == 8)
+                async with second.at_work():
+                    await eventually(lambda: len(elsewhere) == 4)
+                    gone = elsewhere[0] % 2
+                    stay = 1 - gone
+                    # What comes later is done: what stays could have been called again before it.
+                    await first.publish(8 + stay, key=KEYS[stay])
+                    await eventually(lambda: len(calls) > 1)
+                    assert calls[1:] == [[8 + stay]]
+                    failing[:] = [gone, 2 + stay]
+                    release.set()
+                    await eventually(lambda: first.committed() == {gone: 4, stay: 5})
+                    assert calls[2:] == [[2 + stay]]
+        finally:
+            release.set()
+
+    asyncio.run(main())
+    assert sorted(calls[0]) == list(range(8))
+    assert elsewhere == list(range(elsewhere[0], 8, 2))
+    assert (first.report.handled, first.report.retried, first.report.overlapping) == (5, 1, 4)
+    assert first.report.clean
+
+
+def test_a_batch_that_no_thread_has_begun_goes_on_without_what_is_gone() -> None:
+    first, second = two_services(concurrency=1, shutdown_timeout=0.05)
+    release, calls, elsewhere = threading.Event(), list[list[int]](), list[int]()
+
+    def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        calls.append(numbers(payloads))
+        release.wait()
+
+    async def store_elsewhere(event_type: str, payload: dict[str, Any]) -> None:
+        elsewhere.append(payload["n"])
+
+    first.on("order.created", store, batch=100)
+    second.on("order.created", store_elsewhere)
+
+    async def main() -> None:
+        await first.publish(0, key=KEYS[0])
+        try:
+            async with first.at_work() as worker:
+                await eventually(lambda: calls == [[0]])
+                first.transport.expire(first.transport.consumers[0])
+                await first.publish(1, key=KEYS[1])
+                await eventually(lambda: worker.status().running == 2)  # the thread is not free
+                async with second.at_work():
+                    await eventually(lambda: elsewhere != [])
+                    release.set()
+                    await eventually(lambda: first.committed() == {0: 1, 1: 1})
+        finally:
+            release.set()
+
+    asyncio.run(main())
+    assert calls == [[0], [1 - elsewhere[0]]]
+
+
+def names_of_tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
+def store_then_notify(shop: Shop, gate: asyncio.Event, calls: list[Any]) -> None:
+    """Subscribe a batch handler that waits at a gate, and a handler after it."""
+
+    async def store(event_type: str, payloads: list[dict[str, Any]]) -> None:
+        calls.append(("store", *sorted(numbers(payloads))))
+        await gate.wait()
+
+    async def notify(event_type: str, payload: dict[str, Any]) -> None:
+        calls.append(("notify", payload["n"]))
+
+    shop.on("order.created", store, batch=100)
+    shop.on("order.created", notify)
+
+
+def test_what_is_in_a_batch_when_the_worker_stops_has_its_next_handler_before_the_end() -> None:
+    shop, calls = Shop(), list[Any]()
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        store_then_notify(shop, gate, calls)
+        for number in range(2):
+            await shop.publish(number, key=str(number))
+        async with shop.at_work() as worker:
+            await eventually(lambda: calls == [("store", 0, 1)])
+            worker.stop()
+            await eventually(lambda: "vectis-worker" not in names_of_tasks())  # it drains
+            gate.set()
+
+    asyncio.run(main())
+    assert sorted(calls[1:]) == [("notify", 0), ("notify", 1)]
+    assert shop.committed() == {0: 2}
+    assert (shop.report.handled, shop.report.clean) == (2, True)
+
+
+def test_what_is_in_a_batch_when_its_partition_goes_has_its_next_handler_here() -> None:
+    first, second = two_services()
+    here, there = list[Any](), list[Any]()
+
+    async def main() -> None:
+        gate, open_gate = asyncio.Event(), asyncio.Event()
+        open_gate.set()
+        store_then_notify(first, gate, here)
+        store_then_notify(second, open_gate, there)
+        for number in range(2):
+            await first.publish(number, key=KEYS[number])
+        async with first.at_work():
+            await eventually(lambda: here == [("store", 0, 1)])
+            async with second.at_work():
+                await eventually(lambda: first.transport.told(0, "revoking") != frozenset())
+                gate.set()
+                await eventually(lambda: first.committed() == {0: 1, 1: 1})
+
+    asyncio.run(main())
+    assert sorted(here[1:]) == [("notify", 0), ("notify", 1)]
+    assert there == []
 
 
 @given(

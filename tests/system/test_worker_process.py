@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 from collections import Counter, defaultdict
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.core.worker_world import keys_of
 from tests.system.workers import ORDERS, refused
 
 if TYPE_CHECKING:
@@ -169,6 +171,92 @@ def test_a_handler_that_blocks_the_event_loop_cannot_hold_the_process(place: Pla
     assert "does not come to an end because of app:blocks at vectis.orders/" in worker.said()
 
 
+HANGS = """
+        @on_event("order.created")
+        def hangs(event_type: str, payload: dict) -> None:
+            record(os.getpid(), payload["n"])
+            while not pathlib.Path(f"let {os.getpid()} finish {payload['n']}").exists():
+                time.sleep(0.01)
+        """
+
+
+def test_a_handler_that_was_cut_off_earlier_and_hangs_in_its_thread_does_not_hold_the_process(
+    place: Place,
+) -> None:
+    place.config(shutdown_timeout=0.2)
+    place.module(HANGS)
+    keys = [next(keys_of(partition, of=8)) for partition in (0, 7)]
+    place.publish(*[{"key": key, "n": n} for n, key in enumerate(keys)])
+    first = place.start()
+    place.until_handled(2)
+    second = place.start()
+    first.until_said("cut off with the partition")
+    place.until_handled(3)
+    moved = int(place.handled()[2].split()[1])
+    (place.folder / f"let {second.process.pid} finish {moved}").touch()
+    (place.folder / f"let {first.process.pid} finish {1 - moved}").touch()
+    place.until(lambda: sum(place.committed().values()) == 2, "for both to be committed")
+    assert first.stop() == 1
+    assert first.report == (
+        "1 handled, 0 skipped, 0 dead letters, 0 retries, 1 overlapping with another member"
+    )
+    where = f"vectis.orders/{7 * moved}@0"
+    assert f"something that was cut off still runs: app:hangs at {where}\n" in first.said()
+    assert second.stop() == 0
+
+
+def test_a_worker_that_ends_by_an_error_is_not_held_by_a_handler_that_hangs_in_its_thread(
+    place: Place,
+) -> None:
+    place.config(shutdown_timeout=0.2)
+    place.module(
+        HANGS
+        + """
+        from vectis_sqlite import SqliteTransport
+
+        make = SqliteTransport.consumer
+
+        def consumer(self, *arguments):
+            made = make(self, *arguments)
+            fetch = made.fetch
+
+            async def broken(**options):
+                if pathlib.Path("handled.log").stat().st_size:
+                    raise RuntimeError("a mistake in the transport")
+                return await fetch(**options)
+
+            made.fetch = broken
+            return made
+
+        SqliteTransport.consumer = consumer
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    worker.may_end = True
+    assert worker.end() == 1
+    assert "RuntimeError: a mistake in the transport" in worker.said()
+    assert "leaves while something that was cut off still runs: app:hangs at " in worker.said()
+
+
+def test_a_thread_of_the_applications_own_does_not_hold_the_process_for_ever(place: Place) -> None:
+    place.config(shutdown_timeout=0)
+    place.module(
+        ORDERS
+        + """
+import threading
+threading.Thread(target=time.sleep, args=(3600,), name="reports").start()
+"""
+    )
+    worker = place.start()
+    worker.until_said("assigned ")
+    assert worker.stop() == 1
+    assert worker.report == "0 handled, 0 skipped, 0 dead letters, 0 retries"
+    assert "because of something other than a handler, perhaps one of the threads reports" in (
+        worker.said()
+    )
+
+
 def test_a_second_signal_leaves_at_once(place: Place) -> None:
     place.module(ENDLESS["async"])
     place.publish({"n": 1})
@@ -185,6 +273,41 @@ def test_a_second_signal_leaves_at_once(place: Place) -> None:
     assert worker.end() == 128 + signal.SIGTERM
     assert worker.report == ""
     assert "left at once; what is not committed comes again" in worker.said()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "in a thread"])
+def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process(
+    place: Place, plain: bool
+) -> None:
+    place.module(
+        f"""
+        import multiprocessing, signal, warnings
+        warnings.filterwarnings("ignore", message=".*use of fork.*")
+        forking = multiprocessing.get_context("fork")
+
+        @on_event("order.created")
+        {"" if plain else "async "}def forks(event_type: str, payload: dict) -> None:
+            theirs, ours = forking.Pipe(duplex=False)
+            child = forking.Process(target=wait, args=(ours,))
+            child.start()
+            record("Ctrl-C as usual:", theirs.recv())
+            child.terminate()
+            child.join()
+            record("exit code", child.exitcode)
+
+        def wait(begun):
+            begun.send(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+            time.sleep(3600)
+        """
+    )
+    place.publish({"n": 1})
+    worker = place.start()
+    place.until_handled(2)
+    place.until(lambda: sum(place.committed().values()) == 1, "for the commit")
+    assert place.handled() == ["Ctrl-C as usual: True", f"exit code {-signal.SIGTERM}"]
+    assert "finishing what is in hand" not in worker.said()
+    assert worker.stop() == 0
 
 
 def test_signals_that_arrive_together_are_one_signal(place: Place) -> None:

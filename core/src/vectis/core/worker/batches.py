@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+    from typing import Any
 
     from vectis.core.events import Event
     from vectis.core.worker.calling import Callee
@@ -23,9 +25,10 @@ class Batch:
 
     Attributes:
         jobs: What it takes, known when the turn has come.
+        thread: The call, when it is given to a thread.
     """
 
-    __slots__ = ("callee", "finished", "jobs")
+    __slots__ = ("callee", "finished", "jobs", "thread")
 
     event: Event | None = None  # what the handler emits follows from many, so from none
 
@@ -33,6 +36,11 @@ class Batch:
         self.callee = callee
         self.jobs: list[Job] = []
         self.finished = False
+        self.thread: Future[Any] | None = None
+
+    def kept_by_thread(self) -> bool:
+        """Tell whether a thread has begun the call, which nothing can cancel; else none will."""
+        return self.thread is not None and not self.thread.cancel()
 
     @property
     def events(self) -> Iterable[Event]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.outcome import current
 from vectis.core.taking import is_async
+from vectis.core.worker.batches import Batch
 from vectis.core.worker.giving import giver
 
 if TYPE_CHECKING:
@@ -157,8 +158,11 @@ def caller(handler: Handler, threads: Executor, give: Callable[[Any], Any] | Non
             except BaseException as error:
                 return None, error
 
-        loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(threads, copy_context().run, run)
+        # What `run_in_executor` does, with the thread's own future at hand.
+        begun = threads.submit(copy_context().run, run)
+        if isinstance(frame, Batch):
+            frame.thread = begun
+        result, error = await asyncio.wrap_future(begun)
         if error is not None:
             raise error
         if inspect.isawaitable(result):

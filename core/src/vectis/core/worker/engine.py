@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
 from vectis.core.worker.clock import RealClock
+from vectis.core.worker.handling import ONWARD
 from vectis.core.worker.judge import NEVER
 from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
@@ -186,7 +187,10 @@ class Engine:
             if wait != NEVER or one.partition.dropped:
                 one.partition.running.pop(one, None)
             if wait is not None:
-                self._later(one, wait)
+                if wait == ONWARD:
+                    self._onward(one)
+                else:
+                    self._later(one, wait)
                 if not one.partition.calm:
                     self._notice(one.partition)
             elif (next_one := self._finish(one)) is not None:
@@ -217,8 +221,14 @@ class Engine:
     def _cut_off(self, job: Job | Batch) -> Any:
         """Return what becomes of a job that was cancelled while none of its handlers ran."""
         if isinstance(job, Batch):
-            return [(one, NEVER if one.partition.dropped else 0.0) for one in job.jobs]
+            return [(one, self._cut_off(one) if one.partition.dropped else 0.0) for one in job.jobs]
+        self._handling.judge.was_cut_off(job)
         return NEVER
+
+    def _onward(self, job: Job) -> None:
+        """Let a job's next handler have a turn, also while its partition drains."""
+        if job.offset <= job.partition.until:
+            self._runners.offer((job,))
 
     def _lost(self, job: Job | Batch) -> None:
         for one in job.jobs if isinstance(job, Batch) else (job,):
@@ -296,9 +306,19 @@ class Engine:
         cut_off = [job for partition in leaving for job in partition.running]
         for partition in leaving:
             partition.dropped = True
+
+        def cancelled(job: Job | Batch) -> bool:
+            # What stays of a batch must not run again while a thread still has it: it waits for
+            # that, and what is gone counts no more.
+            return theirs(job) and not (
+                isinstance(job, Batch)
+                and any(not one.partition.dropped for one in job.jobs)
+                and job.kept_by_thread()
+            )
+
         if cut_off:
             self._handling.judge.cut_off(cut_off)
-            self._runners.cancel(theirs)
+            self._runners.cancel(cancelled)
         return [self._handling.named(job) for job in sorted(cut_off, key=_by_place)]
 
     async def _until_ended(

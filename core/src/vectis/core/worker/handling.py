@@ -41,16 +41,19 @@ if TYPE_CHECKING:
     from vectis.core.worker.job import Job
     from vectis.core.worker.report import Report
 
-__all__ = ["Handling"]
+__all__ = ["ONWARD", "Handling"]
 
 Status = Literal["handled", "skipped", "dead_lettered"]
+
+ONWARD = -1.0
+"""In place of seconds to wait: nothing failed, and a job goes on as soon as its turn comes."""
 
 
 class Handling:
     """Takes the jobs of one worker as far as they go.
 
     What is returned for a job is None when it is finished: handled, skipped, or durably set aside;
-    else the seconds to wait before it is begun again, which may be `NEVER`.
+    else the seconds to wait before it is begun again, which may be `NEVER`, or `ONWARD`.
 
     Args:
         hub: For its hooks, its settings, and its transport, which takes the dead letters.
@@ -308,9 +311,12 @@ class Handling:
         except BaseException as error:
             if closes(error):
                 raise  # the loop is gone
-            if cut_off := [job for job in jobs if self.judge.was_cut_off(job)]:
-                # Those of other partitions went down with them, and go on at once.
-                return [(job, NEVER if job in cut_off else 0.0) for job in jobs]
+            # What came out of a thread is true of those that stay, whoever else was cut off.
+            if not batch.kept_by_thread() and (
+                cut_off := [job for job in jobs if self.judge.was_cut_off(job)]
+            ):
+                # Those of other partitions went down with them.
+                return [(job, NEVER if job in cut_off else ONWARD) for job in jobs]
             if isinstance(error, asyncio.CancelledError) and self.judge.closing:
                 raise
             failed = failures_of(error, len(jobs))
@@ -322,6 +328,8 @@ class Handling:
 
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
         """Return what becomes of one job of a batch."""
+        if self.judge.was_cut_off(job):
+            return NEVER
         wait: float | None = None
         if error is not None:
             wait = await self.judge.after(job, callee, error)
@@ -333,7 +341,7 @@ class Handling:
             return await self._advance(job) if wait is None else wait
         assert job.received is not None  # it was in the batch
         if job.handler < len(self.callees[job.received.type]):
-            return 0.0  # its next handler must not hold up the others
+            return ONWARD  # its next handler must not hold up the others
         return await self._advance(job)
 
     async def _called_with_many(self, batch: Batch) -> None:

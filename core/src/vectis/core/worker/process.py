@@ -9,15 +9,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Timer
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from vectis.core.default import default_hub
 from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.forks import after_fork
 from vectis.core.redact import one_line
 from vectis.core.trial import trial
 from vectis.core.worker.errors import text_of
@@ -144,16 +145,35 @@ def run(
 async def _run(
     hub: Hub, worker: Worker, leash: Leash | None, consuming: Callable[[], None] | None
 ) -> None:
-    with _heeding_signals(worker, hub.consumer_settings.shutdown_timeout + _OVERTIME, leash):
+    longest = hub.consumer_settings.shutdown_timeout + _OVERTIME
+    with _heeding_signals(worker, longest, leash) as ending:
         try:
             report = await worker.run(consuming)
-        finally:
+        except BaseException as error:
+            ending()
             await _shut_down(hub)
+            _leave_if_held(worker, error)
+            raise
+        ending()
+        await _shut_down(hub)
         level = logging.INFO if report.clean else logging.ERROR
         logger.log(level, "group %s stopped: %s", worker.group, report)
         if report.abandoned:
-            # A thread cannot be cancelled, and both asyncio and Python would wait for it.
             _leave(1)
+        _leave_if_held(worker)
+
+
+def _leave_if_held(worker: Worker, error: BaseException | None = None) -> None:
+    """Leave when a handler still runs: both asyncio and Python would wait for its thread."""
+    if held_by := worker.held_by:
+        if error is not None:  # nobody else will show it
+            logger.error("group %s ended because of this:", worker.group, exc_info=error)
+        logger.error(
+            "group %s leaves while something that was cut off still runs: %s",
+            worker.group,
+            ", ".join(held_by),
+        )
+        _leave(1)
 
 
 async def _shut_down(hub: Hub) -> None:
@@ -164,22 +184,33 @@ async def _shut_down(hub: Hub) -> None:
 
 
 @contextmanager
-def _heeding_signals(worker: Worker, longest: float, leash: Leash | None) -> Iterator[None]:
-    """Stop the worker at the first signal, leave at the second, or when `longest` seconds passed.
+def _heeding_signals(
+    worker: Worker, longest: float, leash: Leash | None
+) -> Iterator[Callable[[], None]]:
+    """Stop the worker at the first signal, leave at the second.
 
     A leash that is let go stops it as well, and is never the second signal.
+
+    What is yielded is to be called when the worker has ended, however that came. From then or the
+    first signal on the process has `longest` seconds; that holds until it is gone, because Python
+    waits for threads at its end.
 
     Not with `loop.add_signal_handler`: a handler that blocks the loop would keep it from being
     heard.
     """
     loop = asyncio.get_running_loop()
-    overtime = Timer(longest, _give_up, [worker])
+    overtime = threading.Timer(longest, _give_up, [worker])
     overtime.daemon = True
-    once = iter([True])
+    # `next` is atomic: one signal interrupts the other, the leash is a thread.
+    once, ends_once = iter([True]), iter([True])
+
+    def ending() -> None:
+        if next(ends_once, False):
+            overtime.start()
 
     def begin(why: str, hint: str = "") -> None:
-        if next(once, False):  # atomic: one signal interrupts the other, the leash is a thread
-            overtime.start()
+        if next(once, False):
+            ending()
             loop.call_soon_threadsafe(stop, why, hint)
 
     def first(number: int, frame: object) -> None:
@@ -198,21 +229,36 @@ def _heeding_signals(worker: Worker, longest: float, leash: Leash | None) -> Ite
         worker.stop()
 
     before = [signal.signal(number, first) for number in _SIGNALS]
+    child = _Child()
     if leash is not None:
         leash.heed(partial(begin, leash.end))
     try:
-        yield
+        yield ending
     finally:
         if leash is not None:
             leash.heed(lambda: None)
-        overtime.cancel()
+        del child
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 
+class _Child:
+    """As long as this is held, signals to the child of a fork are that child's and not ours.
+
+    Handlers start processes, and end them with SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        after_fork(self.begin_anew)
+
+    def begin_anew(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _give_up(worker: Worker) -> None:
     try:
-        what = ", ".join(worker.in_hand) or "something other than a handler"
+        what = ", ".join(worker.held_by) or _something_else()
         logger.error(
             "group %s does not come to an end because of %s, so it leaves; what is not committed "
             "comes again",
@@ -221,6 +267,14 @@ def _give_up(worker: Worker) -> None:
         )
     finally:  # whatever happens: nothing else ends it
         _leave(1)
+
+
+def _something_else() -> str:
+    # Those for which Python waits.
+    waited_for = [t.name for t in threading.enumerate() if not t.daemon]
+    others = [name for name in waited_for if name != threading.main_thread().name]
+    named = f", perhaps one of the threads {one_line(', '.join(others))}" if others else ""
+    return f"something other than a handler{named}"
 
 
 def _leave(code: int, said: bytes = b"") -> None:

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-__all__ = ["blocking", "frames_in_threads", "frames_of_task", "line_of", "place_in"]
+__all__ = [
+    "blocking",
+    "frames_in_threads",
+    "frames_of_task",
+    "jobs_in_threads",
+    "line_of",
+    "place_in",
+]
 
 _OURS = str(Path(__file__).parent)
 _CORE = str(Path(__file__).parents[1])
@@ -69,17 +76,25 @@ def blocking(thread: int) -> tuple[tuple[Job, ...], list[FrameType]]:
 
 def frames_in_threads() -> dict[int, list[FrameType]]:
     """Return the frames of all plain handlers that run in threads, by the `id` of job or batch."""
-    found: dict[int, list[FrameType]] = {}
+    return {id(running): frames for running, frames in _in_threads()}
+
+
+def jobs_in_threads() -> list[Job]:
+    """Return the jobs whose plain handlers run in threads, of a batch the first."""
+    found = [running for running, _ in _in_threads()]
+    return [job for one in found for job in (one.jobs[:1] if isinstance(one, Batch) else (one,))]
+
+
+def _in_threads() -> Iterator[tuple[Job | Batch, list[FrameType]]]:
     for top in list(sys._current_frames().values()):
         frames: list[FrameType] = []
         frame: FrameType | None = top
         while frame is not None:
             if frame.f_code.co_filename == calling.__file__ and "running" in frame.f_locals:
-                found[id(frame.f_locals["running"])] = _of_handler(frames)
+                yield frame.f_locals["running"], _of_handler(frames)
                 break
             frames.append(frame)
             frame = frame.f_back
-    return found
 
 
 def frames_of_task(task: asyncio.Task[Any]) -> list[FrameType]:

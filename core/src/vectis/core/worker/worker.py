@@ -22,6 +22,7 @@ from vectis.core.worker.refusals import group_of, refuse_quarantined, refuse_unn
 from vectis.core.worker.report import Report
 from vectis.core.worker.retry import Retry
 from vectis.core.worker.snapshot import Snapshots
+from vectis.core.worker.stacks import jobs_in_threads
 from vectis.core.worker.subscribed import subscribed
 from vectis.core.worker.telling import Telling
 from vectis.core.worker.vitals import Vitals
@@ -131,6 +132,16 @@ class Worker:
         waiting = [self._handling.named(job) for job in self._engine.running]
         blocking = self._watchdog.status().loop.by  # it may not have got as far as waiting
         return [blocking, *waiting] if blocking and blocking not in waiting else waiting
+
+    @property
+    def held_by(self) -> list[str]:
+        """What keeps this process from ending: `in_hand`, and what was cut off and still runs.
+
+        That is a plain handler in its thread, which nobody can cancel, or one that swallows its
+        cancellation. Threads are those of the whole process, which is to be this worker's own.
+        """
+        cut_off = [job for job, *_ in self._engine.awaited] + jobs_in_threads()
+        return list(dict.fromkeys([*self.in_hand, *map(self._handling.named, cut_off)]))
 
     @property
     def busy(self) -> bool:
