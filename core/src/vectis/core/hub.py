@@ -360,10 +360,10 @@ class Hub:
             HookError: A guard failed, so nothing was sent.
         """
         # Encoded first: what production would refuse is refused in development too.
-        message, event_id, key = self.publication.new_message(
+        message, event_id = self.publication.new_message(
             topic, event_type, payload, key, event_id, source, user_id, version
         )
-        return await self.publication.carry(message, event_id, key)
+        return await self.publication.carry(message, event_id)
 
     async def publish_many(
         self, topic: str, events: Iterable[Mapping[str, Any]]

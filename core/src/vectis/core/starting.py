@@ -31,6 +31,7 @@ class Once:
     def __init__(self, call: Callable[[], Awaitable[object]], *, done: bool = False) -> None:
         self._call = call
         self.done = done
+        self._run: object = None
         self._forget_others()
         after_fork(self._forget_others)
 
@@ -41,8 +42,12 @@ class Once:
 
     @property
     def inside(self) -> bool:
-        """Whether the caller is within the call itself."""
-        return _inside.get() is self
+        """Whether the caller is within the call itself, while it runs.
+
+        A task that was begun there is outside when the call is over.
+        """
+        run = self._run
+        return run is not None and _inside.get() is run
 
     async def __call__(self) -> None:
         """Return when the call has succeeded, here or elsewhere."""
@@ -55,13 +60,14 @@ class Once:
             if running is not None:
                 await _over(running)
                 continue
-            token = _inside.set(self)
+            self._run = run = object()
+            token = _inside.set(run)
             try:
                 await self._call()
                 self.done = True
             finally:
                 _inside.reset(token)
-                self._running = None
+                self._running = self._run = None
                 mine.set_result(None)
 
 
