@@ -187,7 +187,8 @@ class PublishError(TransportError):
             sent and no answer came, so it may be there. Publish again with the same `event_id`.
 
     Attributes:
-        results: For `publish_many`, one receipt or error for each event, in order; else empty.
+        results: For `publish_many`, one receipt or error for each event, in order; else empty. Of
+            an iterator only those that were taken from it: what was not taken was not sent.
     """
 
     def __init__(self, message: str, *, fate: Fate) -> None:

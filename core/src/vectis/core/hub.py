@@ -371,7 +371,7 @@ class Hub:
         """Publish many events to one topic, in the order given, a thousand at a time.
 
         When none of a thousand is acknowledged, or one cannot be written, those after it are not
-        sent.
+        sent; those that an iterator still holds stay in it.
 
         Args:
             topic: The topic's name.
@@ -383,7 +383,9 @@ class Hub:
             One receipt for each, or None when no transport is available.
 
         Raises:
-            PublishError: Some were not acknowledged; `results` has a receipt or an error for each.
+            PublishError: Some were not acknowledged, or the iterable failed when something had been
+                sent; `results` has a receipt or an error for each that was taken from it, and for
+                each of a list.
         """
         if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
             raise TypeError(
