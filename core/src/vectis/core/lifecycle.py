@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vectis.core.blocking import finish
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 from vectis.core.forks import ForkSafeLock
+from vectis.core.outcome import current
 from vectis.core.places import place
+from vectis.core.vetoes import fill_in, stopped_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -95,8 +97,6 @@ class Lifecycle:
                 result = await _call(implementation, given)
                 if name and result is not None:
                     subject = _replacement(subject, result, name)
-            except EmitLoopError:
-                raise
             except Exception as error:
                 self._raise_veto(hook, implementation.plugin_name, error)
                 self._guard_failed(hook, implementation.plugin_name, error)
@@ -135,9 +135,8 @@ class Lifecycle:
                 continue
             try:
                 await _call(implementation, arguments)
-            except EmitLoopError:
-                raise  # isolating it would only let the circle go on
             except Exception as error:
+                _raise_circle(error)  # isolating it would only let the circle go on
                 self._report(hook, implementation.plugin_name, error)
 
     async def within(
@@ -164,8 +163,6 @@ class Lifecycle:
                         _check_manager(manager)
                         await manager.__aenter__()
                         entered.append((plugin, manager))
-                except EmitLoopError:
-                    raise
                 except Exception as failure:
                     self._raise_veto(hook, plugin, failure)
                     self._guard_failed(hook, plugin, failure)
@@ -194,21 +191,23 @@ class Lifecycle:
             raise interrupted
 
     def _raise_veto(self, hook: str, plugin: str, error: Exception) -> None:
-        """Raise a veto of this event; one that escaped from a nested emit is an ordinary error."""
-        if not isinstance(error, EventCancelled) or error.outcome is not None:
+        """Raise a veto of this event, or a circle; a nested event's veto is an ordinary error."""
+        _raise_circle(error)
+        stop = stopped_by(error, current.get(None))
+        if not isinstance(stop, EventCancelled):
             return
         if hook in _VETO:
             self._count(self.vetoes, hook, plugin)
-            error.plugin = error.plugin or plugin
-            raise error
+            fill_in(stop, plugin=plugin, handler=None)
+            raise stop
         if hook in _PUBLISH_VETO:
             self._count(self.vetoes, hook, plugin)
             raise HookError(
-                f"{hook} of plugin {plugin!r} vetoed it, so nothing was sent: {error}",
+                f"{hook} of plugin {plugin!r} vetoed it, so nothing was sent: {stop}",
                 hook=hook,
                 plugin=plugin,
                 veto=True,
-            ) from error
+            ) from stop
 
     def _guard_failed(self, hook: str, plugin: str, error: Exception) -> None:
         if plugin in self._fail_open:
@@ -238,6 +237,12 @@ class Lifecycle:
     def _count(self, counter: Counter[tuple[str, str]], hook: str, plugin: str) -> None:
         with self._counting:
             counter[hook, plugin] += 1
+
+
+def _raise_circle(error: Exception) -> None:
+    stop = stopped_by(error, current.get(None))
+    if isinstance(stop, EmitLoopError):
+        raise stop
 
 
 def _named(plugin: str) -> str:
