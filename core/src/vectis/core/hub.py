@@ -441,12 +441,16 @@ class Hub:
             await self.publication.close()
 
     async def shutdown(self) -> None:
-        """Run the shutdown hooks and close producers. A hub that is used again starts again."""
+        """Run the shutdown hooks and close producers. A hub that is used again starts again.
+
+        A start that is under way is waited for; two calls at once run the hooks once.
+        """
         try:
-            if self._starts and self.startup.done:
+            if self._starts:
                 # First, so that a last message of a hook does not leave a producer open.
-                await self.lifecycle.observe("vectis_shutdown", {"hub": self})
-                self.startup.done = False
+                await self.startup.undo(
+                    lambda: self.lifecycle.observe("vectis_shutdown", {"hub": self})
+                )
                 self._changed()
         finally:
             await self.close_producers()

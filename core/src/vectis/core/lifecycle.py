@@ -103,7 +103,7 @@ class Lifecycle:
         return subject
 
     async def start(self, hub: Hub) -> None:
-        """Call the start-up hooks; when one fails, shut down the plugins that had started.
+        """Call the start-up hooks; when one fails or is cancelled, shut down what had started.
 
         Raises:
             HookError: One failed, and its plugin does not fail open.
@@ -112,10 +112,14 @@ class Lifecycle:
         for implementation in self.implementations("vectis_startup"):
             try:
                 await _call(implementation, {"hub": hub})
-            except Exception as error:
+            except GeneratorExit:
+                raise  # nothing can be awaited any more
+            except BaseException as error:
                 try:
+                    if not isinstance(error, Exception):
+                        raise
                     self._guard_failed("vectis_startup", implementation.plugin_name, error)
-                except HookError:
+                except BaseException:
                     await self.observe("vectis_shutdown", {"hub": hub}, only=started)
                     raise
             started.append(implementation.plugin_name)
