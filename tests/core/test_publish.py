@@ -270,6 +270,32 @@ def test_a_guard_may_replace_the_message() -> None:
     assert transport.sent[0].headers == (("stamp", b"1"),)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_message_that_guards_made_larger_than_the_cap_is_never_sent(in_place: bool) -> None:
+    seen: list[object] = []
+
+    def enlarge(message: Message) -> Message | None:
+        if not in_place:
+            return attrs.evolve(message, value=b"x" * 2000)
+        message.value = b"x" * 2000
+        return None
+
+    class After:
+        @hookimpl
+        def vectis_after_publish(self, error: BaseException | None) -> None:
+            seen.append(error)
+
+    transport = Transport()
+    tables = {"hub": {"max_message_bytes": 1000}}
+    hub = hub_with(tables, transport=transport, acme=guard(enlarge), after=After)
+    with pytest.raises(
+        PublishError, match=r"after the vectis_before_publish hooks .*2,"
+    ) as refused:
+        asyncio.run(hub.publish("t", "a", {}))
+    assert refused.value.fate == "not_sent"
+    assert (transport.sent, seen) == ([], [refused.value])
+
+
 @pytest.mark.parametrize("error", [EventCancelled("not today"), ValueError("no rates")])
 def test_a_guard_that_raises_sends_nothing_and_is_named(error: Exception) -> None:
     def stop(message: Message) -> None:

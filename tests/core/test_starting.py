@@ -163,6 +163,23 @@ def test_a_hook_that_shuts_the_hub_down_does_not_wait_for_itself(hook: str) -> N
     assert calls == [hook]
 
 
+def test_a_start_up_hook_may_emit_in_a_thread_that_takes_its_context_along() -> None:
+    seen: list[str] = []
+
+    class Cache:
+        @hookimpl
+        async def vectis_startup(self, hub: Hub) -> None:
+            await asyncio.to_thread(hub.emit_sync, Event("cache.warmed"))
+
+    async def main() -> None:
+        hub = hub_with(cache=Cache)
+        hub.subscribe("*", lambda event: seen.append(event.type))
+        await hub.emit(Event("order.created"))
+
+    asyncio.run(main())
+    assert seen == ["cache.warmed", "order.created"]
+
+
 def test_a_plugin_with_a_shutdown_hook_alone_is_shut_down_once() -> None:
     log: list[str] = []
 

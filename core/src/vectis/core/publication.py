@@ -15,6 +15,7 @@ from vectis.core.events.identity import new_id
 from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.message import Receipt
 from vectis.core.outcome import current
+from vectis.core.redact import one_line
 from vectis.core.topics import check_topic
 from vectis.core.turns import Turns
 
@@ -298,6 +299,7 @@ class Publication:
             message = await hub.lifecycle.guard(
                 "vectis_before_publish", message, {"hub": hub}, "message"
             )
+            self._check_size(message)
             receipt = await hub.lifecycle.within(
                 "vectis_around_publish",
                 lambda: self._send(offer, message, event_id),
@@ -312,6 +314,16 @@ class Publication:
                 {"message": message, "receipt": receipt, "error": error, "hub": hub},
             )
         return receipt
+
+    def _check_size(self, message: Message) -> None:
+        if message.size > self._max_bytes:
+            raise PublishError(
+                f"{one_line(message.topic)}: after the vectis_before_publish hooks the message has "
+                f"{message.size:,} bytes, and [hub] max_message_bytes allows "
+                f"{self._max_bytes:,}: let them add less, or raise the cap, here and on the "
+                "transport",
+                fate="not_sent",
+            )
 
     async def _send(self, offer: Offer, message: Message, event_id: str) -> Receipt:
         try:
