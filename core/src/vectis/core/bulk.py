@@ -71,12 +71,13 @@ def _take(
     except Exception as error:
         if not results:  # nothing was sent
             raise
+        fate: Fate = "unknown" if any(isinstance(r, BaseException) for r in results) else "not_sent"
         results += [_unsent(topic, error)] * len(chunk)
         failure = PublishError(
             f"{topic}: the iterable failed after {len(results):,} events, of which "
             f"{sum(isinstance(r, BaseException) for r in results):,} were not acknowledged: "
             f"{error!r}",
-            fate="not_sent",
+            fate=fate,
         )
         failure.results = tuple(results)
         raise failure from error

@@ -59,7 +59,8 @@ class Once:
             self._run = run = object()
             token = _inside.set(run)
             try:
-                await self._call()
+                if not self.done:  # another thread may have come first
+                    await self._call()
                 self.done = True
             finally:
                 _inside.reset(token)
