@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from vectis.core import Event, Hub, hookimpl
 from vectis.core.blocking import background
+from vectis.core.catalogue import event_type
 from vectis.core.events import shutdown_producer
 from vectis.core.exceptions import EventCancelled
+from vectis.core.message import Message, Receipt
+from vectis.core.transport import Carrier, Route
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
@@ -293,3 +297,63 @@ def test_the_background_loop_runs_what_several_threads_give_it() -> None:
         found = set(threads.map(lambda n: background.run(where()), range(20)))
     assert len(found) == 1
     assert background.started
+
+
+def test_when_the_background_thread_could_not_be_started_the_next_call_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def answer() -> int:
+        return 7
+
+    started: list[int] = []
+    start = threading.Thread.start
+
+    def refuse_once(thread: threading.Thread) -> None:
+        started.append(1)
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    fresh = type(background)()
+    with monkeypatch.context() as machine:  # one that has no more threads for a moment
+        machine.setattr(threading.Thread, "start", refuse_once)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            fresh.run(answer())
+        assert not fresh.started
+        assert fresh.run(answer()) == 7
+
+
+def test_what_a_handler_of_emit_sync_hands_to_another_loop_is_published_there() -> None:
+    @event_type("order.booked", topic="orders", forward=True)
+    @attrs.frozen
+    class Booked:
+        pass
+
+    loops: list[object] = []
+
+    class Transport:
+        @hookimpl
+        def vectis_emit(self, route: Route) -> Carrier | None:
+            return Carrier(send=self.send) if route.scope == "service" else None
+
+        async def send(self, message: Message) -> Receipt:
+            loops.append(asyncio.get_running_loop())
+            return Receipt(message.topic, 0, 0)
+
+    hub = hub_with(transport=Transport)
+    hub.catalogue.register(Booked)
+
+    async def main() -> object:
+        loop = asyncio.get_running_loop()
+
+        def hand_over(event: Event) -> None:
+            booked = hub.emit(Event("order.booked"))
+            asyncio.run_coroutine_threadsafe(booked, loop).result(60)
+
+        hub.subscribe("order.created", hand_over)
+        outcome = await asyncio.to_thread(hub.emit_sync, Event("order.created"))
+        outcome.raise_for_errors()
+        return loop
+
+    main_loop = asyncio.run(main())
+    assert loops == [main_loop]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -229,6 +230,42 @@ def test_two_loops_in_a_row_and_one_that_was_closed_while_somebody_waited() -> N
     assert not dropped.done()
     dropped.get_coro().close()
     dropped._log_destroy_pending = False  # type: ignore[attr-defined]  # it cannot end any more
+
+
+def test_an_answer_that_arrived_while_something_blocked_the_loop_is_in_time() -> None:
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[str] = loop.create_future()
+        waiting = asyncio.create_task(within(Deadline(SOON), answer))
+        await asyncio.sleep(0)
+        due = loop.time() + 2 * SOON
+        other = Thread(target=loop.call_soon_threadsafe, args=(answer.set_result, "here"))
+        other.start()
+        other.join()
+        while loop.time() < due:  # as a handler that computes
+            pass
+        return await waiting
+
+    assert asyncio.run(main()) == "here"
+
+
+def test_what_has_not_arrived_when_the_loop_goes_on_is_late() -> None:
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        deadline = Deadline(SOON)
+        answer: asyncio.Future[str] = loop.create_future()
+        calls = [within(deadline, answer), within(deadline, late())]
+        waiting = [asyncio.create_task(call) for call in calls]
+        await asyncio.sleep(0)
+        due = loop.time() + 2 * SOON
+        loop.call_soon_threadsafe(answer.set_result, "here")
+        while loop.time() < due:
+            pass
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    first, second = asyncio.run(main())
+    assert first == "here"
+    assert isinstance(second, TimeoutError)
 
 
 def test_a_timer_is_armed_only_while_somebody_waits() -> None:

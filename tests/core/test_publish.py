@@ -6,6 +6,7 @@ import re
 import threading
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -267,6 +268,32 @@ def test_a_guard_may_replace_the_message() -> None:
     transport = Transport()
     asyncio.run(hub_with(transport=transport, stamp=guard(stamp)).publish("t", "a", {}))
     assert transport.sent[0].headers == (("stamp", b"1"),)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_message_that_guards_made_larger_than_the_cap_is_never_sent(in_place: bool) -> None:
+    seen: list[object] = []
+
+    def enlarge(message: Message) -> Message | None:
+        if not in_place:
+            return attrs.evolve(message, value=b"x" * 2000)
+        message.value = b"x" * 2000
+        return None
+
+    class After:
+        @hookimpl
+        def vectis_after_publish(self, error: BaseException | None) -> None:
+            seen.append(error)
+
+    transport = Transport()
+    tables = {"hub": {"max_message_bytes": 1000}}
+    hub = hub_with(tables, transport=transport, acme=guard(enlarge), after=After)
+    with pytest.raises(
+        PublishError, match=r"after the vectis_before_publish hooks .*2,"
+    ) as refused:
+        asyncio.run(hub.publish("t", "a", {}))
+    assert refused.value.fate == "not_sent"
+    assert (transport.sent, seen) == ([], [refused.value])
 
 
 @pytest.mark.parametrize("error", [EventCancelled("not today"), ValueError("no rates")])
@@ -554,10 +581,46 @@ def test_publish_many_stops_after_a_chunk_of_which_nothing_arrived() -> None:
 
     hub = hub_with({"hub": {"publish_timeout": 0.05}}, transport=Transport(send_many=send_many))
     with pytest.raises(PublishError, match=r"2,500 of 3,500 .* publish_timeout") as failed:
-        asyncio.run(hub.publish_many("t", iter(numbers(3500))))
+        asyncio.run(hub.publish_many("t", numbers(3500)))
     fates = [getattr(result, "fate", "receipt") for result in failed.value.results]
     assert fates == ["receipt"] * 1000 + ["unknown"] * 1000 + ["not_sent"] * 1500
     assert calls == 2
+
+
+def test_publish_many_leaves_in_an_iterator_what_it_does_not_send() -> None:
+    async def send_many(messages: Sequence[Message]) -> list[Any]:
+        raise TransportError("the file is locked")
+
+    def work() -> Iterator[dict[str, Any]]:
+        for number in count():
+            yield {"event_type": "a", "payload": {"n": number}}
+
+    endless = work()
+    hub = hub_with(transport=Transport(send_many=send_many))
+    with pytest.raises(PublishError, match=r"1,000 of 1,000 .* locked") as failed:
+        asyncio.run(hub.publish_many("t", endless))
+    assert len(failed.value.results) == 1000
+    assert next(endless)["payload"] == {"n": 1000}
+
+
+def test_publish_many_says_what_was_sent_before_its_iterable_failed() -> None:
+    transport = Transport()
+
+    def rows(number: int) -> Iterator[dict[str, Any]]:
+        yield from numbers(number)
+        raise OSError("cursor lost")
+
+    with pytest.raises(
+        PublishError, match=r"after 1,500 events, of which 500 .*cursor lost"
+    ) as failed:
+        asyncio.run(hub_with(transport=transport).publish_many("t", rows(1500)))
+    results = failed.value.results
+    assert [isinstance(result, Receipt) for result in results] == [True] * 1000 + [False] * 500
+    assert {getattr(result, "fate", None) for result in results[1000:]} == {"not_sent"}
+    assert isinstance(failed.value.__cause__, OSError)
+    assert len(transport.sent) == 1000
+    with pytest.raises(OSError, match="cursor lost"):  # as it is when nothing was sent
+        asyncio.run(hub_with(transport=Transport()).publish_many("t", rows(500)))
 
 
 def test_publish_many_says_what_was_sent_before_one_that_cannot_be_encoded() -> None:

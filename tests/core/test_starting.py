@@ -64,6 +64,122 @@ def test_a_hub_is_shut_down_once_for_each_time_it_started() -> None:
     assert log == ["database up", "database down"] * 2
 
 
+class Waits:
+    """Takes until it is let go to start, and some rounds of the event loop to shut down."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log = log
+        self.name = name
+        self.starting = asyncio.Event()
+        self.go = asyncio.Event()
+
+    @hookimpl
+    async def vectis_startup(self) -> None:
+        self.starting.set()
+        await self.go.wait()
+        self.log.append(f"{self.name} up")
+
+    @hookimpl
+    async def vectis_shutdown(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.log.append(f"{self.name} down")
+
+
+def test_when_a_start_is_cancelled_those_that_had_started_are_shut_down() -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        waits = Waits(log, "waits")
+        hub = hub_with(database=Opens(log, "database"), waits=waits)
+        first = asyncio.create_task(hub.emit(Event("order.created")))
+        await waits.starting.wait()
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert log == ["database up", "database down"]
+        waits.go.set()
+        async with hub:
+            await hub.emit(Event("order.created"))
+
+    asyncio.run(main())
+    assert log[2:] == ["database up", "waits up", "waits down", "database down"]
+
+
+def test_a_shutdown_waits_for_a_start_that_is_under_way() -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        waits = Waits(log, "waits")
+        hub = hub_with(waits=waits)
+        first = asyncio.create_task(hub.emit(Event("order.created")))
+        await waits.starting.wait()
+        shutdown = asyncio.create_task(hub.shutdown())
+        await asyncio.sleep(0)
+        waits.go.set()
+        await asyncio.gather(first, shutdown)
+
+    asyncio.run(main())
+    assert log == ["waits up", "waits down"]
+
+
+def test_two_shutdowns_at_once_call_each_hook_once_and_both_wait_for_them() -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        waits = Waits(log, "waits")
+        waits.go.set()
+        hub = hub_with(database=Opens(log, "database"), waits=waits)
+        await hub.startup()
+
+        async def shut_down() -> int:
+            await hub.shutdown()
+            return len(log)
+
+        assert list(await asyncio.gather(shut_down(), shut_down())) == [4, 4]
+
+    asyncio.run(main())
+    assert log == ["database up", "waits up", "waits down", "database down"]
+
+
+@pytest.mark.parametrize("hook", ["vectis_startup", "vectis_shutdown"])
+def test_a_hook_that_shuts_the_hub_down_does_not_wait_for_itself(hook: str) -> None:
+    calls: list[str] = []
+
+    async def shut_down(hub: Hub) -> None:
+        calls.append(hook)
+        await hub.shutdown()
+
+    class Acme:
+        pass
+
+    setattr(Acme, hook, staticmethod(hookimpl(shut_down, specname=hook)))
+
+    async def run() -> None:
+        async with hub_with(acme=Acme) as hub:
+            await hub.emit(Event("order.created"))
+
+    asyncio.run(run())
+    assert calls == [hook]
+
+
+def test_a_start_up_hook_may_emit_in_a_thread_that_takes_its_context_along() -> None:
+    seen: list[str] = []
+
+    class Cache:
+        @hookimpl
+        async def vectis_startup(self, hub: Hub) -> None:
+            await asyncio.to_thread(hub.emit_sync, Event("cache.warmed"))
+
+    async def main() -> None:
+        hub = hub_with(cache=Cache)
+        hub.subscribe("*", lambda event: seen.append(event.type))
+        await hub.emit(Event("order.created"))
+
+    asyncio.run(main())
+    assert seen == ["cache.warmed", "order.created"]
+
+
 def test_a_plugin_with_a_shutdown_hook_alone_is_shut_down_once() -> None:
     log: list[str] = []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextvars import ContextVar
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis.core.forks import after_fork
@@ -28,12 +28,15 @@ __all__ = [
 
 T = TypeVar("T")
 
-_here: ContextVar[bool] = ContextVar("vectis_run_here", default=False)
+_here: ContextVar[int | None] = ContextVar("vectis_run_here", default=None)  # in which thread
 
 
 def within_run_here() -> bool:
-    """Tell whether the caller was called by `run_here`: whatever loop runs ends with that call."""
-    return _here.get()
+    """Tell whether the caller was called by `run_here`: whatever loop runs ends with that call.
+
+    What the call hands to a loop of another thread takes its context along, and is not within.
+    """
+    return _here.get() == get_ident()
 
 
 def refuse_inside_loop(name: str) -> None:
@@ -65,7 +68,7 @@ def run_here(
     """
 
     async def main() -> T:
-        token = _here.set(True)
+        token = _here.set(get_ident())
         try:
             return await call()
         finally:
@@ -130,8 +133,11 @@ class _Background:
         """Run a coroutine on the background loop and wait for its result."""
         with self._lock:
             if self._loop is None:
-                loop = self._loop = asyncio.new_event_loop()
-                Thread(target=loop.run_forever, name="vectis-background", daemon=True).start()
+                try:
+                    self._loop = _running_loop()
+                except BaseException:
+                    coroutine.close()
+                    raise
         return asyncio.run_coroutine_threadsafe(_outside(coroutine), self._loop).result()
 
     async def also(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -152,8 +158,18 @@ class _Background:
         return self._loop is not None
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    try:
+        Thread(target=loop.run_forever, name="vectis-background", daemon=True).start()
+    except BaseException:  # the machine has no more threads: the next call tries again
+        loop.close()
+        raise
+    return loop
+
+
 async def _outside(coroutine: Coroutine[Any, Any, T]) -> T:
-    _here.set(False)  # the task has a context of its own: this loop stays
+    _here.set(None)  # the task has a context of its own: this loop stays
     return await coroutine
 
 

@@ -7,7 +7,7 @@ when the transport has answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ async def publish_many(
     rest = iter(events)
     results: list[Receipt | BaseException] = []
     offered = publication.offers(topic)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := _take(rest, results, topic):
         written: list[Outgoing] = []
         time = publication.now()
         try:
@@ -47,17 +47,41 @@ async def publish_many(
                 if error is raised:
                     raise
                 raise error from None
-            results += _unsent(topic, error, before=len(written), rest=rest, chunk=len(chunk))
-            break
+            unsent = [_unsent(topic, error)] * len(chunk)
+            unsent[len(written)] = _unsent(topic, error, because=f"not sent: {error}")
+            results += unsent
+            return _all_or_raise(results, topic, events)
         if not offered:
             continue  # encoded all the same: what production would refuse is refused here too
         answers = await publication.send_all(topic, written)
         results += answers
         if all(isinstance(answer, BaseException) for answer in answers):
-            results += _unsent(topic, answers[-1], before=None, rest=rest)
             break
         await asyncio.sleep(0)
-    return _all_or_raise(results, topic) if offered else None
+    return _all_or_raise(results, topic, events) if offered else None
+
+
+def _take(
+    rest: Iterator[Mapping[str, Any]], results: list[Any], topic: str
+) -> list[Mapping[str, Any]]:
+    """Take the next events; an error of the iterable tells what became of those before it."""
+    chunk: list[Mapping[str, Any]] = []
+    try:
+        chunk.extend(islice(rest, _CHUNK))  # keeps what came before the error
+    except Exception as error:
+        if not results:  # nothing was sent
+            raise
+        fate: Fate = "unknown" if any(isinstance(r, BaseException) for r in results) else "not_sent"
+        results += [_unsent(topic, error)] * len(chunk)
+        failure = PublishError(
+            f"{topic}: the iterable failed after {len(results):,} events, of which "
+            f"{sum(isinstance(r, BaseException) for r in results):,} were not acknowledged: "
+            f"{error!r}",
+            fate=fate,
+        )
+        failure.results = tuple(results)
+        raise failure from error
+    return chunk
 
 
 def _flaw(given: object) -> TypeError | None:
@@ -75,43 +99,29 @@ def _flaw(given: object) -> TypeError | None:
     return None
 
 
-def _unsent(
-    topic: str,
-    cause: BaseException,
-    *,
-    rest: Iterator[object],
-    before: int | None,
-    chunk: int = 0,
-) -> list[BaseException]:
-    """Return an error for each event of a chunk that was not sent, and of those still to come.
-
-    Args:
-        topic: The topic.
-        cause: Why they were not sent.
-        rest: The events still to come.
-        before: How many of the chunk stand before the one at fault; None when that was sent.
-        chunk: How many events the chunk has.
-    """
-    error = PublishError(f"{topic}: not sent, because of one before or beside it", fate="not_sent")
+def _unsent(topic: str, cause: BaseException, because: str = "") -> BaseException:
+    error = PublishError(
+        f"{topic}: {because or 'not sent, because of one before or beside it'}", fate="not_sent"
+    )
     error.__cause__ = cause
-    errors: list[BaseException] = [error] * (chunk + sum(1 for _ in rest))
-    if before is not None:
-        errors[before] = PublishError(f"{topic}: not sent: {cause}", fate="not_sent")
-        errors[before].__cause__ = cause
-    return errors
+    return error
 
 
-def _all_or_raise(results: list[Any], topic: str) -> list[Receipt]:
+def _all_or_raise(results: list[Any], topic: str, events: Iterable[object]) -> list[Receipt]:
     errors = [error for error in results if isinstance(error, BaseException)]
     if not errors:
         return results
     first = errors[0]
     if not isinstance(first, Exception):
         raise first
+    # What is left of an iterator stays there: it may be endless, or work popped from a queue.
+    left = len(events) - len(results) if isinstance(events, Sized) else 0
+    if left > 0:
+        results = results + [_unsent(topic, errors[-1])] * left
     fate: Fate = "not_sent" if isinstance(first, HookError) else "unknown"
     failure = PublishError(
-        f"{len(errors):,} of {len(results):,} messages were not acknowledged on {topic}, "
-        f"the first: {first}",
+        f"{len(errors) + max(left, 0):,} of {len(results):,} messages were not acknowledged on "
+        f"{topic}, the first: {first}",
         fate=first.fate if isinstance(first, PublishError) else fate,
     )
     failure.results = tuple(results)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Deadline"]
 
 
+_GRACE = 2  # rounds of the event loop: one for the answer, one for the task that waits for it
+
+
 class _Wait:
     """A task that waits: what others asked of it before, until when, and what was asked here."""
 
@@ -109,18 +112,30 @@ class Deadline:
         loop.call_at(due, self._sweep, loop, context=Context())
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancel what is overdue, and come again when the next one is."""
+        """Find what is overdue, and let answers that have arrived be taken before it is cancelled.
+
+        After something has blocked the loop they are only now being delivered, in this round.
+        """
         waits, now = self._waits[loop], loop.time()
         overdue = []
         for wait in waits:  # the oldest first
             if wait.due > now:
                 break
             overdue.append(wait)
+        self._cancel(loop, overdue, rounds=_GRACE if overdue else 0)
+
+    def _cancel(self, loop: asyncio.AbstractEventLoop, overdue: list[_Wait], rounds: int) -> None:
+        """Cancel what is still overdue after some rounds, and come again when the next one is."""
+        if rounds:
+            loop.call_soon(self._cancel, loop, overdue, rounds - 1, context=Context())
+            return
+        waits, due = self._waits[loop], loop.time() + self._seconds
         for wait in overdue:
-            del waits[wait]
-            wait.due = now + self._seconds
-            waits[wait] = None
-            wait.cancel()
+            if wait in waits:
+                del waits[wait]
+                wait.due = due
+                waits[wait] = None
+                wait.cancel()
         if waits:
             self._arm(loop, next(iter(waits)).due)
         else:

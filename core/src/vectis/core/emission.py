@@ -16,6 +16,7 @@ from vectis.core.exceptions import EventCancelled, HookError, TransportError
 from vectis.core.outcome import Frame, Outcome, current, nest
 from vectis.core.redact import ended
 from vectis.core.transport import Carrier, Route
+from vectis.core.vetoes import fill_in
 
 if TYPE_CHECKING:
     from vectis.core.events import Event
@@ -151,7 +152,7 @@ def _stopped_by_guard(hub: Hub, event: Event, outcome: Outcome, error: BaseExcep
         outcome.guard = error.plugin or ""
     if isinstance(error, EventCancelled):
         outcome.status = "cancelled"
-        error.event, error.outcome, error.skipped = event, outcome, outcome.skipped
+        fill_in(error, event=event, outcome=outcome, skipped=outcome.skipped)
     else:
         outcome.status = "failed" if isinstance(error, Exception) else "aborted"
 

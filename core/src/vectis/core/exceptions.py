@@ -7,6 +7,7 @@ where, and what to do next.
 from __future__ import annotations
 
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class EventCancelled(VectisError):
 
     Later handlers do not run, and the emitter gets this error.
     The constructor takes the reason only; `emit` fills in the rest on its way out.
+    Raised in an `asyncio.TaskGroup` of theirs it stops the event too: the emitter gets the first
+    one in the exception group, and the group is its `__context__`.
     Raised by a `vectis_before_publish` guard it stops the message; the publisher gets a `HookError`
     with this as its cause, since one that escapes from a handler must not stop the handler's event.
 
@@ -77,14 +80,18 @@ class EventCancelled(VectisError):
         vectis.core.exceptions.EventCancelled: Order exceeds maximum amount
     """
 
+    # Of the class: a subclass may have an `__init__` of its own that does not call this one.
+    reason: str = ""
+    event: Event | None = None
+    handler: Any = None
+    plugin: str | None = None
+    skipped: tuple[Subscription, ...] = ()
+    outcome: Outcome | None = None
+    _left_at: Mapping[int, int] = MappingProxyType({})
+
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-        self.event: Event | None = None
-        self.handler: Any = None
-        self.plugin: str | None = None
-        self.skipped: tuple[Subscription, ...] = ()
-        self.outcome: Outcome | None = None
 
 
 class EmitLoopError(VectisError):
@@ -187,7 +194,8 @@ class PublishError(TransportError):
             sent and no answer came, so it may be there. Publish again with the same `event_id`.
 
     Attributes:
-        results: For `publish_many`, one receipt or error for each event, in order; else empty.
+        results: For `publish_many`, one receipt or error for each event, in order; else empty. Of
+            an iterator only those that were taken from it: what was not taken was not sent.
     """
 
     def __init__(self, message: str, *, fate: Fate) -> None:

@@ -360,10 +360,10 @@ class Hub:
             HookError: A guard failed, so nothing was sent.
         """
         # Encoded first: what production would refuse is refused in development too.
-        message, event_id, key = self.publication.new_message(
+        message, event_id = self.publication.new_message(
             topic, event_type, payload, key, event_id, source, user_id, version
         )
-        return await self.publication.carry(message, event_id, key)
+        return await self.publication.carry(message, event_id)
 
     async def publish_many(
         self, topic: str, events: Iterable[Mapping[str, Any]]
@@ -371,7 +371,7 @@ class Hub:
         """Publish many events to one topic, in the order given, a thousand at a time.
 
         When none of a thousand is acknowledged, or one cannot be written, those after it are not
-        sent.
+        sent; those that an iterator still holds stay in it.
 
         Args:
             topic: The topic's name.
@@ -383,7 +383,9 @@ class Hub:
             One receipt for each, or None when no transport is available.
 
         Raises:
-            PublishError: Some were not acknowledged; `results` has a receipt or an error for each.
+            PublishError: Some were not acknowledged, or the iterable failed when something had been
+                sent; `results` has a receipt or an error for each that was taken from it, and for
+                each of a list.
         """
         if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
             raise TypeError(
@@ -439,12 +441,16 @@ class Hub:
             await self.publication.close()
 
     async def shutdown(self) -> None:
-        """Run the shutdown hooks and close producers. A hub that is used again starts again."""
+        """Run the shutdown hooks and close producers. A hub that is used again starts again.
+
+        A start that is under way is waited for; two calls at once run the hooks once.
+        """
         try:
-            if self._starts and self.startup.done:
+            if self._starts:
                 # First, so that a last message of a hook does not leave a producer open.
-                await self.lifecycle.observe("vectis_shutdown", {"hub": self})
-                self.startup.done = False
+                await self.startup.undo(
+                    lambda: self.lifecycle.observe("vectis_shutdown", {"hub": self})
+                )
                 self._changed()
         finally:
             await self.close_producers()

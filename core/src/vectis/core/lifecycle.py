@@ -19,7 +19,9 @@ from vectis.core.blocking import finish
 from vectis.core.closing import closes
 from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 from vectis.core.forks import ForkSafeLock
+from vectis.core.outcome import current
 from vectis.core.places import place
+from vectis.core.vetoes import fill_in, stopped_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -98,15 +100,13 @@ class Lifecycle:
                 result = await _call(implementation, given)
                 if name and result is not None:
                     subject = _replacement(subject, result, name)
-            except EmitLoopError:
-                raise
             except Exception as error:
                 self._raise_veto(hook, implementation.plugin_name, error)
                 self._guard_failed(hook, implementation.plugin_name, error)
         return subject
 
     async def start(self, hub: Hub) -> None:
-        """Call the start-up hooks; when one fails, shut down the plugins that had started.
+        """Call the start-up hooks; when one fails or is cancelled, shut down what had started.
 
         Raises:
             HookError: One failed, and its plugin does not fail open.
@@ -115,10 +115,14 @@ class Lifecycle:
         for implementation in self.implementations("vectis_startup"):
             try:
                 await _call(implementation, {"hub": hub})
-            except Exception as error:
+            except GeneratorExit:
+                raise  # nothing can be awaited any more
+            except BaseException as error:
                 try:
+                    if not isinstance(error, Exception):
+                        raise
                     self._guard_failed("vectis_startup", implementation.plugin_name, error)
-                except HookError:
+                except BaseException:
                     await self.observe("vectis_shutdown", {"hub": hub}, only=started)
                     raise
             started.append(implementation.plugin_name)
@@ -138,9 +142,8 @@ class Lifecycle:
                 continue
             try:
                 await _call(implementation, arguments)
-            except EmitLoopError:
-                raise  # isolating it would only let the circle go on
             except Exception as error:
+                _raise_circle(error)  # isolating it would only let the circle go on
                 self._report(hook, implementation.plugin_name, error)
 
     async def tell(self, hook: str, arguments: Mapping[str, Any]) -> None:
@@ -191,8 +194,6 @@ class Lifecycle:
                         _check_manager(manager)
                         await manager.__aenter__()
                         entered.append((plugin, manager))
-                except EmitLoopError:
-                    raise
                 except Exception as failure:
                     self._raise_veto(hook, plugin, failure)
                     self._guard_failed(hook, plugin, failure)
@@ -221,21 +222,23 @@ class Lifecycle:
             raise interrupted
 
     def _raise_veto(self, hook: str, plugin: str, error: Exception) -> None:
-        """Raise a veto of this event; one that escaped from a nested emit is an ordinary error."""
-        if not isinstance(error, EventCancelled) or error.outcome is not None:
+        """Raise a veto of this event, or a circle; a nested event's veto is an ordinary error."""
+        _raise_circle(error)
+        stop = stopped_by(error, current.get(None))
+        if not isinstance(stop, EventCancelled):
             return
         if hook in _VETO:
             self._count(self.vetoes, hook, plugin)
-            error.plugin = error.plugin or plugin
-            raise error
+            fill_in(stop, plugin=plugin, handler=None)
+            raise stop
         if hook in _PUBLISH_VETO:
             self._count(self.vetoes, hook, plugin)
             raise HookError(
-                f"{hook} of plugin {plugin!r} vetoed it, so nothing was sent: {error}",
+                f"{hook} of plugin {plugin!r} vetoed it, so nothing was sent: {stop}",
                 hook=hook,
                 plugin=plugin,
                 veto=True,
-            ) from error
+            ) from stop
 
     def _guard_failed(self, hook: str, plugin: str, error: Exception) -> None:
         if plugin in self._fail_open:
@@ -265,6 +268,12 @@ class Lifecycle:
     def _count(self, counter: Counter[tuple[str, str]], hook: str, plugin: str) -> None:
         with self._counting:
             counter[hook, plugin] += 1
+
+
+def _raise_circle(error: Exception) -> None:
+    stop = stopped_by(error, current.get(None))
+    if isinstance(stop, EmitLoopError):
+        raise stop
 
 
 def _named(plugin: str) -> str:

@@ -15,17 +15,19 @@ from vectis.core.events.identity import new_id
 from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.message import Receipt
 from vectis.core.outcome import current
+from vectis.core.redact import one_line
 from vectis.core.topics import check_topic
 from vectis.core.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from types import ModuleType
 
     from vectis.core._encode import Template
     from vectis.core.hub import Hub
     from vectis.core.message import Message
     from vectis.core.routing import Offer
+    from vectis.core.turns import Turn
 
 __all__ = ["Key", "Outgoing", "Publication"]
 
@@ -35,8 +37,8 @@ Key = str | bytes | None
 _KEYS = (str, bytes)
 _ALIKE = 1024  # templates kept; types, topics and sources come from code, the bound stops a leak
 
-Outgoing = tuple["Message", str, Key]
-"""A message, the id of its event, and its key."""
+Outgoing = tuple["Message", str]
+"""A message, and the id of its event."""
 
 _HOOKS = ("vectis_before_publish", "vectis_around_publish", "vectis_after_publish")
 
@@ -127,7 +129,7 @@ class Publication:
             time: What `now` returned, when many events have the same time.
 
         Returns:
-            The message, the event's id, and the key.
+            The message, and the event's id.
         """
         try:
             if version is None:
@@ -143,7 +145,7 @@ class Publication:
                 event = Event(  # says it
                     event_type, payload, source, user_id, id=event_id, version=version
                 )
-                return self.message(event, topic, key), event.id, key
+                return self.message(event, topic, key), event.id
             template = self._template(topic, event_type, source, version)
         if key is not None and key.__class__ is not str:
             _check_key(event_type, key)
@@ -163,7 +165,7 @@ class Publication:
             None if cause is None else cause.id,
             user_id,
         )
-        return message, event_id, key
+        return message, event_id
 
     def _template(
         self, topic: str, event_type: str, source: str | None, version: int | None
@@ -184,12 +186,10 @@ class Publication:
         """Publish one event; see `Hub.publish`."""
         # Encoded first: what production would refuse is refused in development too.
         message = self.message(event, topic, key)
-        return await self.carry(message, event.id, key)
+        return await self.carry(message, event.id)
 
     # No coroutine: each one between a caller and the transport costs a tenth of what is spent here.
-    def carry(
-        self, message: Message, event_id: str, key: Key
-    ) -> Coroutine[Any, Any, Receipt | None]:
+    def carry(self, message: Message, event_id: str) -> Coroutine[Any, Any, Receipt | None]:
         """Return what takes a message through the hooks to the transport; see `Hub.publish`."""
         hub = self._hub
         offer = hub.routing.for_topic(message.topic)
@@ -199,14 +199,15 @@ class Publication:
         # the start or for a hook keeps its turn, and those who come later queue behind it.
         if hub.startup.done and not self._turns.taken and not self._hooked:
             return self._send(offer, message, event_id)
-        return self._in_turn(offer, message, event_id, key)
+        return self._in_turn(offer, message, event_id, self._queue(message))
 
-    async def _in_turn(self, offer: Offer, message: Message, event_id: str, key: Key) -> Receipt:
-        startup = self._hub.startup
-        if startup.inside:
-            return await self._through_hooks(offer, message, event_id)
-        async with self._turns.of(message.topic, key):
-            await startup()
+    def _queue(self, message: Message) -> Turn:
+        starting = self._hub.startup.inside
+        return self._turns.queue(message.topic, message.key, starting=starting)
+
+    async def _in_turn(self, offer: Offer, message: Message, event_id: str, turn: Turn) -> Receipt:
+        async with turn:
+            await self._hub.startup()
             return await self._through_hooks(offer, message, event_id)
 
     async def _nowhere(self, topic: str) -> None:
@@ -224,17 +225,45 @@ class Publication:
         hub = self._hub
         offer = hub.routing.for_topic(topic)
         assert offer is not None  # the caller has asked
-        if not hub.startup.done:
+        if offer.carrier.send_many is None or self._hooked:
+            return await self._send_each(offer, written)
+        if hub.startup.done and not self._turns.taken:
+            return await self._send_many(offer, written, offer.carrier.send_many)
+        # One for each key, all before anything is awaited: later calls queue behind every message.
+        turns = [self._queue(message) for message in {m.key: m for m, _ in written}.values()]
+        try:
+            for turn in turns:
+                await turn.wait()
             await hub.startup()
-        send_many = offer.carrier.send_many
-        if send_many is None or self._hooked:
-            # Tasks start in the order they are made, so the order per key holds.
-            calls = [self.carry(message, event_id, key) for message, event_id, key in written]
+            return await self._send_many(offer, written, offer.carrier.send_many)
+        finally:
+            for turn in turns:
+                turn.leave()
+
+    async def _send_each(self, offer: Offer, written: Sequence[Outgoing]) -> list[Any]:
+        # The turns are taken here: the tasks begin when others have already made their calls.
+        turns = [self._queue(message) for message, _ in written]
+        calls = [
+            self._in_turn(offer, message, event_id, turn)
+            for (message, event_id), turn in zip(written, turns, strict=True)
+        ]
+        try:
             ends: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
-            return ends
+        finally:
+            for turn in turns:  # of a task that was cancelled before it began
+                turn.leave()
+        return ends
+
+    async def _send_many(
+        self,
+        offer: Offer,
+        written: Sequence[Outgoing],
+        send_many: Callable[[Sequence[Message]], Awaitable[list[Any]]],
+    ) -> list[Any]:
+        topic = written[0][0].topic
         try:
             with self._deadline.begun():
-                answers = await send_many([message for message, _, _ in written])
+                answers = await send_many([message for message, _ in written])
         except Exception as error:
             failure = self._failed(error, topic)
             if failure is not error:
@@ -242,7 +271,7 @@ class Publication:
             return [failure] * len(written)
         plugin, receipts = offer.plugin, 0
         results: list[Any] = []
-        for answer, (_, event_id, _) in zip(answers, written, strict=True):
+        for answer, (_, event_id) in zip(answers, written, strict=True):
             if isinstance(answer, Receipt):
                 receipts += 1
                 answer.event_id, answer.transport = event_id, plugin
@@ -270,6 +299,7 @@ class Publication:
             message = await hub.lifecycle.guard(
                 "vectis_before_publish", message, {"hub": hub}, "message"
             )
+            self._check_size(message)
             receipt = await hub.lifecycle.within(
                 "vectis_around_publish",
                 lambda: self._send(offer, message, event_id),
@@ -284,6 +314,16 @@ class Publication:
                 {"message": message, "receipt": receipt, "error": error, "hub": hub},
             )
         return receipt
+
+    def _check_size(self, message: Message) -> None:
+        if message.size > self._max_bytes:
+            raise PublishError(
+                f"{one_line(message.topic)}: after the vectis_before_publish hooks the message has "
+                f"{message.size:,} bytes, and [hub] max_message_bytes allows "
+                f"{self._max_bytes:,}: let them add less, or raise the cap, here and on the "
+                "transport",
+                fate="not_sent",
+            )
 
     async def _send(self, offer: Offer, message: Message, event_id: str) -> Receipt:
         try:

@@ -1,4 +1,4 @@
-"""Runs the start-up hooks once, however many tasks, threads and loops ask at the same time."""
+"""Runs the start-up and the shutdown hooks once, however many tasks, threads and loops ask."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Once:
     def __init__(self, call: Callable[[], Awaitable[object]], *, done: bool = False) -> None:
         self._call = call
         self.done = done
+        self._run: object = None
+        self._undo: object = None
         self._forget_others()
         after_fork(self._forget_others)
 
@@ -41,28 +43,73 @@ class Once:
 
     @property
     def inside(self) -> bool:
-        """Whether the caller is within the call itself."""
-        return _inside.get() is self
+        """Whether the caller is within the call itself, while it runs.
+
+        A task that was begun there is outside when the call is over.
+        """
+        run = self._run
+        return run is not None and _inside.get() is run
 
     async def __call__(self) -> None:
         """Return when the call has succeeded, here or elsewhere."""
         while not self.done and not self.inside:
-            with self._lock:
-                running = self._running
-                mine: Future[None] = Future()
-                if running is None:
-                    self._running = mine
-            if running is not None:
-                await _over(running)
+            mine = await self._claim()
+            if mine is None:
                 continue
-            token = _inside.set(self)
+            self._run = run = object()
+            token = _inside.set(run)
             try:
-                await self._call()
+                if not self.done:  # another thread may have come first
+                    await self._call()
                 self.done = True
             finally:
                 _inside.reset(token)
-                self._running = None
-                mine.set_result(None)
+                self._run = None
+                self._release(mine)
+
+    async def undo(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Await a call that undoes it, if it was done; whoever comes meanwhile waits for that.
+
+        A call that is under way is waited for. From within the call, or what undoes it, this
+        returns at once.
+
+        Args:
+            call: What undoes it. Until that has succeeded it counts as done.
+        """
+        while not self.inside and not self._undone_by_caller:
+            mine = await self._claim()
+            if mine is None:
+                continue
+            self._undo = run = object()
+            token = _inside.set(run)
+            try:
+                if self.done:
+                    await call()
+                    self.done = False
+            finally:
+                _inside.reset(token)
+                self._undo = None
+                self._release(mine)
+            return
+
+    @property
+    def _undone_by_caller(self) -> bool:
+        run = self._undo
+        return run is not None and _inside.get() is run
+
+    async def _claim(self) -> Future[None] | None:
+        """Return the mark of whoever is at it now; None after waiting for somebody else."""
+        with self._lock:
+            running = self._running
+            if running is None:
+                self._running = mine = Future[None]()
+                return mine
+        await _over(running)
+        return None
+
+    def _release(self, mine: Future[None]) -> None:
+        self._running = None
+        mine.set_result(None)
 
 
 async def _over(running: Future[None]) -> None:

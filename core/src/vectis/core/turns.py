@@ -7,15 +7,16 @@ before the transport has the message.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Hashable
 
-__all__ = ["Turns"]
+__all__ = ["Turn", "Turns"]
 
-_turns_held: ContextVar[tuple[object, ...]] = ContextVar("vectis_turns_held", default=())
+_turns_held: ContextVar[tuple[Turn, ...]] = ContextVar("vectis_turns_held", default=())
 
 
 class Turns:
@@ -26,55 +27,76 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.taken: dict[tuple[asyncio.AbstractEventLoop, str, object], _Turn] = {}
+        self.taken: dict[Hashable, deque[Turn]] = {}
 
-    def of(self, topic: str, key: object) -> _Turn:
-        """Return the turn to take, with `async with`; without a key nobody waits."""
+    def queue(self, topic: str, key: bytes | None, *, starting: bool = False) -> Turn:
+        """Stand in the queue for a turn, at once; without a key nobody waits.
+
+        Args:
+            topic: The topic.
+            key: The message's key.
+            starting: Whether a start-up hook asks. It waits for others that do, and not for those
+                who wait until the hub has started.
+
+        Returns:
+            The turn: `async with` waits for it and gives it up. Whoever comes that far or not has
+            to `leave` it.
+        """
         if key is None:
-            return _Turn()
-        place = (asyncio.get_running_loop(), topic, key)
-        turn = self.taken.get(place)
-        if turn is None:
-            turn = self.taken[place] = _Turn(lambda: self.taken.pop(place, None))
-        elif turn.is_mine():
-            return _Turn()  # a hook publishes to the key whose turn it has: it would wait for ever
-        return turn
+            return Turn(deque())
+        place = (asyncio.get_running_loop(), topic, key, starting)
+        queue = self.taken.get(place)
+        if queue is None:
+            queue = self.taken[place] = deque()
+        elif queue[0] in _turns_held.get():
+            return Turn(deque())  # a hook publishes to the key whose turn it has, or a task of it
+        return Turn(queue, self.taken, place)
 
 
-class _Turn:
-    """A lock in order of arrival that calls `unused` when nobody holds it or waits for it."""
+class Turn:
+    """A place in a queue; whoever stands first has the turn."""
 
-    def __init__(self, unused: Callable[[], object] | None = None) -> None:
-        self._lock = asyncio.Lock()
-        self._unused = unused
-        self._users = 0
-        self._holder: object = None
+    def __init__(
+        self,
+        queue: deque[Turn],
+        taken: dict[Hashable, deque[Turn]] | None = None,
+        place: Hashable = None,
+    ) -> None:
+        self._queue = queue
+        self._taken = taken
+        self._place = place
+        self._come: asyncio.Future[None] | None = None
+        self._left = False
+        queue.append(self)
 
-    def is_mine(self) -> bool:
-        """Tell whether this is called from inside the turn, also from a task started there."""
-        return self._holder is not None and self._holder in _turns_held.get()
+    async def wait(self) -> None:
+        """Wait until those before have left."""
+        if self._queue[0] is not self:
+            self._come = asyncio.get_running_loop().create_future()
+            await self._come
+
+    def leave(self) -> None:
+        """Let the next one have the turn; leaving twice is leaving once."""
+        if self._left:
+            return
+        self._left = True
+        self._queue.remove(self)
+        if not self._queue:
+            if self._taken is not None:
+                del self._taken[self._place]
+            return
+        following = self._queue[0]._come
+        if following is not None and not following.done():
+            following.set_result(None)
 
     async def __aenter__(self) -> None:
-        if self._unused is None:
-            return
-        self._users += 1
         try:
-            await self._lock.acquire()
+            await self.wait()
         except BaseException:
-            self._leave()
+            self.leave()
             raise
-        self._holder = object()
-        self._token = _turns_held.set((*_turns_held.get(), self._holder))
+        self._token = _turns_held.set((*_turns_held.get(), self))
 
     async def __aexit__(self, *error: object) -> None:
-        if self._unused is None:
-            return
         _turns_held.reset(self._token)
-        self._holder = None
-        self._lock.release()
-        self._leave()
-
-    def _leave(self) -> None:
-        self._users -= 1
-        if self._users == 0 and self._unused is not None:
-            self._unused()
+        self.leave()

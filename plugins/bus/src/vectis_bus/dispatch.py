@@ -16,10 +16,11 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.blocking import finish
-from vectis.core.exceptions import EmitLoopError, EventCancelled
+from vectis.core.exceptions import EventCancelled
 from vectis.core.outcome import HandlerFailure, Outcome, Status, current, nest
 from vectis.core.redact import one_line
 from vectis.core.taking import is_async, with_event
+from vectis.core.vetoes import fill_in, stopped_by
 from vectis_bus.watchdog import DISPATCH, Watchdog
 
 if TYPE_CHECKING:
@@ -224,17 +225,21 @@ class Run:
     async def failed(self, outcome: Outcome, index: int, error: BaseException, seen: float) -> None:
         """Isolate a handler's error, or raise it when it is the emitter's."""
         subscription = self._plan[index]
-        if not isinstance(error, Exception) or isinstance(error, EmitLoopError):
-            self._stop(outcome, index, "aborted", seen)
-            raise error
-        if isinstance(error, EventCancelled) and not _from_nested(error, outcome):
+        stop = stopped_by(error, outcome) if isinstance(error, Exception) else error
+        if isinstance(stop, EventCancelled):
             self._stop(outcome, index, "cancelled", seen)
-            error.event = outcome.event
-            error.handler = subscription.handler
-            error.plugin = subscription.plugin
-            error.skipped = outcome.skipped
-            error.outcome = outcome
-            raise error
+            fill_in(
+                stop,
+                event=outcome.event,
+                handler=subscription.handler,
+                plugin=subscription.plugin,
+                skipped=outcome.skipped,
+                outcome=outcome,
+            )
+            raise stop
+        if stop is not None:
+            self._stop(outcome, index, "aborted", seen)
+            raise stop
         assert outcome.event is not None
         failure = HandlerFailure(event=outcome.event, subscription=subscription, error=error)
         outcome.failures = (*outcome.failures, failure)
@@ -253,6 +258,11 @@ class Run:
             self._stop(outcome, index, "aborted", seen)
             raise
         if subscription.required:
+            if isinstance(error, StopIteration):
+                raise RuntimeError(
+                    f"{subscription} raised {error!r}, which no coroutine can pass on to the "
+                    "emitter; it is required, so its error is the emitter's"
+                ) from error
             error.add_note(
                 f"{subscription} is required, so its error is the emitter's; "
                 f"{len(outcome.skipped)} later handlers were skipped"
@@ -290,14 +300,3 @@ class Run:
             *(outcome.seconds or ()),
             perf_counter() - outcome.started - spent,
         )
-
-
-def _from_nested(error: EventCancelled, outcome: Outcome) -> bool:
-    """Tell whether the error has already cancelled an emit that this one's handlers made.
-
-    In doubt it has not: an error object that is raised more than once must veto every time.
-    """
-    frame = error.outcome.parent if error.outcome is not None else None
-    while frame is not None and frame is not outcome:
-        frame = frame.parent
-    return frame is outcome

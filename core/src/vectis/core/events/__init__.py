@@ -141,7 +141,9 @@ async def publish_many(topic: str, events: Iterable[Mapping[str, Any]]) -> list[
         One receipt for each, or None when no transport is available.
 
     Raises:
-        PublishError: Some were not acknowledged; `results` has a receipt or an error for each.
+        PublishError: Some were not acknowledged, or the iterable failed when something had been
+            sent; `results` has a receipt or an error for each that was taken from it, and for each
+            of a list.
 
     Example:
         >>> import asyncio
