@@ -239,10 +239,10 @@ class SqliteReader:
             return None  # nothing was ever published
         phase = "open"
         try:
-            connection = self._database.connection
-            phase = "work"
-            (schema,) = connection.execute("PRAGMA user_version").fetchone()
-            return work(connection) if schema else None  # 0: it is being made
+            with self._database as connection:
+                phase = "work"
+                (schema,) = connection.execute("PRAGMA user_version").fetchone()
+                return work(connection) if schema else None  # 0: it is being made
         except sqlite3.Error as error:
             self._database.close()
             fault = explain(
@@ -300,4 +300,4 @@ def _partitions(
 
 def _version(connection: Connection) -> tuple[int, int]:
     (version,) = connection.execute("PRAGMA data_version").fetchone()
-    return id(connection), version
+    return connection.number, version

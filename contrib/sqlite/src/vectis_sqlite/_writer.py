@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vectis.core.forks import ForkSafeLock
 from vectis_sqlite._database import Database
 from vectis_sqlite._doorbell import Ringer, bells_folder
 from vectis_sqlite._faults import Fault, explain
@@ -51,7 +52,7 @@ class Writer:
     def __init__(self, path: Path, settings: SqliteSettings) -> None:
         self.path = path
         self.settings = settings
-        self.process = os.getpid()
+        self.process = os.getpid()  # another one in the child of a fork, where the thread is not
         self.users = 0
         self.listeners: set[Watch] = set()
         self._queue: deque[Job] = deque()
@@ -123,7 +124,8 @@ class Writer:
                 self._write(database, self._take())
             with suppress(sqlite3.Error):  # it is for tidiness only, and is done again some time
                 if database.is_open:
-                    self._upkeep.checkpoint(database.connection)
+                    with database as connection:
+                        self._upkeep.checkpoint(connection)
         self._ringer.close()
         with suppress(sqlite3.Error):  # what was acknowledged is in the file or the -wal beside it
             database.close()
@@ -192,27 +194,30 @@ class Writer:
         Returns:
             Their answers, and the bells to ring; None when nobody waits for what was done.
         """
-        connection = database.connection  # a Fault when it cannot be opened
-        phase = "begin"
-        try:
-            connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
-            phase = "work"
-            rows = [row for job in jobs for row in job.rows]
-            receipts = append(connection, self._topics, rows) if rows else []
-            answers = answers_of(jobs, receipts, connection, self._topics)
-            bells = self._bells.concerned(
-                connection, {row[0] for row in rows}, groups=any(job.work for job in jobs)
-            )
-            phase = "commit"
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._undo(database, connection, waits=phase == "begin")
-            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
-                raise explain(
-                    error, self.path, busy_timeout=self.settings.busy_timeout, phase=phase
-                ) from error
-            raise
-        return answers, bells
+        with database as connection:  # a Fault when it cannot be opened
+            phase = "begin"
+            try:
+                connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
+                phase = "work"
+                rows = [row for job in jobs for row in job.rows]
+                receipts = append(connection, self._topics, rows) if rows else []
+                answers = answers_of(jobs, receipts, connection, self._topics)
+                bells = self._bells.concerned(
+                    connection, {row[0] for row in rows}, groups=any(job.work for job in jobs)
+                )
+                phase = "commit"
+                connection.execute("COMMIT")
+            except BaseException as error:
+                self._undo(database, connection, waits=phase == "begin")
+                if (
+                    isinstance(error, sqlite3.OperationalError)
+                    or type(error) is sqlite3.DatabaseError
+                ):
+                    raise explain(
+                        error, self.path, busy_timeout=self.settings.busy_timeout, phase=phase
+                    ) from error
+                raise
+            return answers, bells
 
     def _undo(self, database: Database, connection: Connection, *, waits: bool) -> None:
         """Roll back, and open the file anew next time: it may be another one by then."""
@@ -230,27 +235,18 @@ class _Registry:
     """The writers of this process: one for each file, shared by whoever uses it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ForkSafeLock()
         self.writers: dict[tuple[Path, SqliteSettings], Writer] = {}
-        self.inherited: list[Any] = []
-
-    def forget(self) -> None:
-        """After a fork: the threads are gone, and the parent's connections must not be closed."""
-        self.lock = threading.Lock()
-        self.inherited.append(self.writers)
-        self.writers = {}
 
 
 _registry = _Registry()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_registry.forget)
 
 
 def writer_for(path: Path, settings: SqliteSettings) -> Writer:
     """Return the writer of a file in this process, in use once more until `release`."""
     with _registry.lock:
         writer = _registry.writers.get((path, settings))
-        if writer is None:
+        if writer is None or writer.process != os.getpid():
             writer = _registry.writers[path, settings] = Writer(path, settings)
         writer.users += 1
         return writer
