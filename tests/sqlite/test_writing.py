@@ -135,3 +135,22 @@ def test_after_a_failure_the_writing_thread_rests(tmp_path: Path) -> None:
         await transport.close()
 
     asyncio.run(main())
+
+
+LAST_WORDS = """
+import atexit, sys
+from vectis.core import Hub
+
+hub = Hub({"sqlite": {"path": sys.argv[1]}, "hub": {"transport": "sqlite"}})
+
+@atexit.register
+def say_goodbye():
+    for number in range(2):
+        print(hub.publish_sync("orders", "order.closed", {}, key="k").offset, flush=True)
+"""
+
+
+def test_the_first_message_may_be_published_when_the_process_ends(file: Path) -> None:
+    with child(LAST_WORDS, file) as process:
+        assert [line(process), line(process)] == ["0", "1"]
+        assert process.wait(DEADLINE) == 0

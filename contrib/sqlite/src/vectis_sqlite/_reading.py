@@ -10,7 +10,6 @@ import logging
 import os
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,6 +59,9 @@ class SqliteReader:
     """
 
     def __init__(self, path: Path, settings: SqliteSettings, topics: Sequence[str]) -> None:
+        # Not above: it cannot be imported by atexit functions, and those may well publish.
+        from concurrent.futures import ThreadPoolExecutor
+
         self._path = path
         self._settings = settings
         self._topics = tuple(topics)
