@@ -154,7 +154,7 @@ def refuse_if_inherited(path: Path) -> None:
     """
     if _fork.inherited:
         raise Fault(
-            f"SQLite file {path}: this process was forked while its parent worked with SQLite, and "
+            f"SQLite file {path}: this process was forked while its parent was using SQLite, and "
             "what it inherited would damage files. Start it as a new process instead: with the "
             "start method 'spawn' of multiprocessing, with subprocess, or as a worker of the "
             "server that loads the application itself.",

@@ -185,6 +185,9 @@ async def _collect(chunks: Sequence[_Chunk]) -> list[Receipt | BaseException]:
 
 
 def _describe(connection: Connection) -> list[TopicState]:
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if not schema:
+        return []  # the file is just being made
     committed: dict[int, dict[str, int]] = {}
     for id, group, offset in connection.execute(
         "SELECT leases.partition_id, groups.name, leases.committed FROM leases "
