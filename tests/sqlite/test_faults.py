@@ -346,20 +346,20 @@ def test_a_transaction_that_hits_the_limit_of_the_file_is_rejected_as_a_whole(fi
 
     settings = SqliteSettings(path=str(file))
     database = Database(file, settings)
-    connection = database.connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
-    row = row_of(Message("orders", b"7", b"." * 10_000))
-    connection.execute("BEGIN IMMEDIATE")
-    with pytest.raises(sqlite3.OperationalError) as caught:
-        append(connection, Topics(8), [row] * 100)
-    fault = explain(caught.value, file, busy_timeout=1, phase="work")
-    assert isinstance(fault, Fault)
-    assert fault.for_publisher().fate == "rejected"
-    assert "the disk is full" in str(fault)
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-    assert connection.execute("SELECT count(*) FROM log").fetchone() == (0,)
+    with database as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+        row = row_of(Message("orders", b"7", b"." * 10_000))
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            append(connection, Topics(8), [row] * 100)
+        fault = explain(caught.value, file, busy_timeout=1, phase="work")
+        assert isinstance(fault, Fault)
+        assert fault.for_publisher().fate == "rejected"
+        assert "the disk is full" in str(fault)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        assert connection.execute("SELECT count(*) FROM log").fetchone() == (0,)
     database.close()
 
 

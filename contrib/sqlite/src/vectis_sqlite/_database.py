@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vectis_sqlite._faults import explain, foreign_file, newer_file
+from vectis_sqlite._forks import ForkGuarded, refuse_if_inherited
 from vectis_sqlite._headers import Connection
 
 if TYPE_CHECKING:
@@ -103,8 +105,15 @@ MIGRATIONS = {2: f"{LAYOUTS};\nDROP VIEW records;\n{RECORDS}"}
 """What leads from a version of the schema to the next one."""
 
 
-class Database:
+_inherited: list[Connection] = []
+"""What belongs to the parent of a fork: closing it here would take the parent's file away."""
+
+
+class Database(ForkGuarded):
     """One connection to the file, for the one thread that opened it.
+
+    Use it within `with database as connection:`, and keep no cursor beyond: between two uses a fork
+    may close it, in any thread, and the next use opens it anew.
 
     Args:
         path: The file.
@@ -113,19 +122,31 @@ class Database:
     """
 
     def __init__(self, path: Path, settings: SqliteSettings, *, query_only: bool = False) -> None:
+        super().__init__()
         self.path = path
         self._settings = settings
         self._query_only = query_only
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
 
-    @property
-    def connection(self) -> Connection:
-        """The open connection; opened anew when somebody replaced the file.
+    def __enter__(self) -> Connection:
+        self.enter()
+        try:
+            return self._current()
+        except BaseException:
+            self.leave()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def _current(self) -> Connection:
+        """Return the open connection; opened anew when somebody replaced the file.
 
         Raises:
             Fault: It cannot be opened, or is no file of this transport.
         """
+        refuse_if_inherited(self.path)
         if self._connection is not None and self._identity != _identity(self.path):
             self.close()  # what is written to a file that was moved away would be lost
         if self._connection is None:
@@ -145,9 +166,27 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the next use opens it anew."""
+        self.enter()
+        try:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+        finally:
+            self.leave()
+
+    def shut(self) -> None:
+        """Close the connection before a fork."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with suppress(sqlite3.Error):  # what was committed is in the file or the -wal beside it
+                connection.close()
+
+    def abandon(self) -> bool:
+        """Put the parent's connection away, not to be closed here; tell whether there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _inherited.append(connection)
+        return connection is not None
 
     def _open(self) -> Connection:
         mode = "rw" if self._query_only else "rwc"
@@ -157,6 +196,7 @@ class Database:
             isolation_level=None,
             factory=Connection,
             timeout=self._settings.busy_timeout,
+            check_same_thread=False,  # a fork closes it in its own thread
         )
         try:
             connection.execute("BEGIN")  # one moment for all it looks at: others may make it now

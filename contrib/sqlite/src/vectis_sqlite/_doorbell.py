@@ -52,12 +52,14 @@ class Doorbell:
         if self.socket is not None or _FAMILY is None:
             return
         name = secrets.token_hex(8)
-        bell = socket.socket(_FAMILY, socket.SOCK_DGRAM)
-        bell.setblocking(False)
+        bell: socket.socket | None = None
         try:
+            bell = socket.socket(_FAMILY, socket.SOCK_DGRAM)
+            bell.setblocking(False)
             self._bind(bell, name)
         except OSError as error:
-            bell.close()
+            if bell is not None:
+                bell.close()
             logger.debug("no bell in %s, looking at the file instead: %s", self._folder, error)
             return
         self.name, self.socket = name, bell
@@ -104,13 +106,14 @@ class Ringer:
         """Ring these bells, without waiting for anybody; those of dead processes are removed."""
         if _FAMILY is None:
             return
-        if self._socket is None:
-            self._socket = socket.socket(_FAMILY, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
-        with suppress(OSError), _Address(self._folder) as address:
-            for name in names:
-                if _NAME.fullmatch(name):  # it comes from the file, and becomes part of a path
-                    _ring(self._socket, self._folder, address, name)
+        with suppress(OSError):  # this process may have no descriptor left
+            if self._socket is None:
+                self._socket = socket.socket(_FAMILY, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            with _Address(self._folder) as address:
+                for name in names:
+                    if _NAME.fullmatch(name):  # it comes from the file, and becomes part of a path
+                        _ring(self._socket, self._folder, address, name)
 
     def close(self) -> None:
         """Release the socket."""

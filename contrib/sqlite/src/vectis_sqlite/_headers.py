@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
+from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,19 @@ NO_HEADERS: _Split = b"\n", (), [], lambda packed, at: ()
 """How a record without any is taken apart; no record begins with this head."""
 
 
+_numbers = count()
+
+
 class Connection(sqlite3.Connection):
     """A connection to the file, with the layouts that were met through it.
 
-    What a transaction added and rolled back must not stay here: open the file anew then.
+    What a transaction added and rolled back must not stay here: open the file anew then. Each has
+    a `number` that no other one has, or had before.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # what sqlite3.connect was given
+        self.number = next(_numbers)
         self._heads: dict[bytes, bytes] = {b"": b""}
         self._splits: dict[bytes, _Split] = {}
 

@@ -40,14 +40,14 @@ def problem_with(path: Path, settings: SqliteSettings) -> str | None:
     database = Database(path, settings, query_only=True)
     phase = "open"
     try:
-        connection = database.connection
-        phase = "work"
-        if status.st_size <= THOROUGH:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                return f"SQLite file {path}: {cause_of(sqlite3.SQLITE_CORRUPT, path)}"
-        else:
-            connection.execute("SELECT count(*) FROM partitions").fetchall()
+        with database as connection:
+            phase = "work"
+            if status.st_size <= THOROUGH:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    return f"SQLite file {path}: {cause_of(sqlite3.SQLITE_CORRUPT, path)}"
+            else:
+                connection.execute("SELECT count(*) FROM partitions").fetchall()
     except sqlite3.Error as error:
         return str(explain(error, path, busy_timeout=settings.busy_timeout, phase=phase))
     except Fault as fault:

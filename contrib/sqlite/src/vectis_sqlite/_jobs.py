@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis_sqlite._faults import Fault
@@ -109,7 +110,8 @@ def _settle(answers: Sequence[tuple[Any, Any]], failed: bool) -> None:
     for future, answer in answers:
         if future.done():  # cancelled meanwhile
             continue
-        if failed:
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+        with suppress(InvalidStateError):  # cancelled in this very moment, in another thread
+            if failed:
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

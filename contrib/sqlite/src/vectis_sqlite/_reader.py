@@ -177,14 +177,14 @@ class Reader:
             connection = None
             try:
                 self._renew()
-                connection = database.connection
-                if generation(connection, self.standing.group) != self.standing.generation:
-                    self._renew_at = 0.0  # there is something to share anew
-                    self._renew()
-                self._answer_calls(connection)
-                if self._answer_fetch(connection):
-                    continue
-                self._sleep(connection)
+                with database as connection:
+                    if generation(connection, self.standing.group) != self.standing.generation:
+                        self._renew_at = 0.0  # there is something to share anew
+                        self._renew()
+                    self._answer_calls(connection)
+                    if self._answer_fetch(connection):
+                        continue
+                self._sleep(database)
             except Exception as error:
                 database.close()
                 self._fail(self._explained(error, "open" if connection is None else "work"))
@@ -283,7 +283,7 @@ class Reader:
         done = request is None or request.answered or request.future.done()
         return None if done else request
 
-    def _sleep(self, connection: Connection) -> None:
+    def _sleep(self, database: Database) -> None:
         """Sleep until the next thing that has to be done."""
         if self._renewal is not None and self._renewal.done():
             return
@@ -294,7 +294,7 @@ class Reader:
         if request is not None:
             until = min(until, request.deadline)
         self._watch.sleep(
-            max(until - time.monotonic(), 0.001), None if request is None else connection
+            max(until - time.monotonic(), 0.001), None if request is None else database
         )
 
     def _explained(self, error: Exception, phase: str) -> Exception:

@@ -10,7 +10,6 @@ import logging
 import os
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,6 +59,9 @@ class SqliteReader:
     """
 
     def __init__(self, path: Path, settings: SqliteSettings, topics: Sequence[str]) -> None:
+        # Not above: it cannot be imported by atexit functions, and those may well publish.
+        from concurrent.futures import ThreadPoolExecutor
+
         self._path = path
         self._settings = settings
         self._topics = tuple(topics)
@@ -239,10 +241,10 @@ class SqliteReader:
             return None  # nothing was ever published
         phase = "open"
         try:
-            connection = self._database.connection
-            phase = "work"
-            (schema,) = connection.execute("PRAGMA user_version").fetchone()
-            return work(connection) if schema else None  # 0: it is being made
+            with self._database as connection:
+                phase = "work"
+                (schema,) = connection.execute("PRAGMA user_version").fetchone()
+                return work(connection) if schema else None  # 0: it is being made
         except sqlite3.Error as error:
             self._database.close()
             fault = explain(
@@ -300,4 +302,4 @@ def _partitions(
 
 def _version(connection: Connection) -> tuple[int, int]:
     (version,) = connection.execute("PRAGMA data_version").fetchone()
-    return id(connection), version
+    return connection.number, version

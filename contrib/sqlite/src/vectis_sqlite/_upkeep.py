@@ -12,9 +12,9 @@ from vectis_sqlite._jobs import Job
 from vectis_sqlite._retention import retain
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
+    from vectis_sqlite._database import Database
     from vectis_sqlite.settings import SqliteSettings
 
 __all__ = ["Upkeep"]
@@ -65,11 +65,14 @@ class Upkeep:
             work=lambda connection, topics: retain(connection, self._settings, now=time.time()),
         )
 
-    def checkpoint(self, connection: sqlite3.Connection) -> None:
+    def tidy(self, database: Database) -> None:
         """Bring the -wal beside the file into it, when nobody wrote for a while."""
-        if self._checkpoint_at is not None and time.monotonic() >= self._checkpoint_at:
+        if not database.is_open:  # after a failure: there is nothing to wait for
             self._checkpoint_at = None
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        elif self._checkpoint_at is not None and time.monotonic() >= self._checkpoint_at:
+            self._checkpoint_at = None
+            with database as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @property
     def _retains(self) -> bool:

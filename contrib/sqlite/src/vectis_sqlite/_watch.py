@@ -12,8 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
+    from vectis_sqlite._database import Database
     from vectis_sqlite._doorbell import Doorbell
 
 __all__ = ["Watch"]
@@ -55,21 +54,21 @@ class Watch:
             with suppress(OSError):  # full, so it rings already; or closed, so nobody sleeps
                 self._far.send(b"\0")
 
-    def sleep(self, seconds: float, connection: Connection | None = None) -> None:
+    def sleep(self, seconds: float, database: Database | None = None) -> None:
         """Return when somebody rings, when somebody committed, or after so many seconds.
 
         Args:
             seconds: The longest time to sleep, in seconds.
-            connection: What to look at the file with; None to listen for rings only.
+            database: What to look at the file with; None to listen for rings only.
         """
         deadline = time.monotonic() + seconds
         while not self._rung:
-            if connection is not None and self._moved(connection):
+            if database is not None and self._moved(database):
                 return
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            if self._selector.select(left if connection is None else min(self._pause, left)):
+            if self._selector.select(left if database is None else min(self._pause, left)):
                 break
         self._rung = False  # before emptying: a ring in between is seen by the next sleep
         for end in self._ends:
@@ -82,8 +81,9 @@ class Watch:
         self._near.close()
         self._far.close()
 
-    def _moved(self, connection: Connection) -> bool:
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
+    def _moved(self, database: Database) -> bool:
+        with database as connection:
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
         moved, self._version = version != self._version, version
         return bool(moved)
 

@@ -7,6 +7,7 @@ being written the next ones queue up, and go together. Whoever asked is answered
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vectis.core.forks import ForkSafeLock
 from vectis_sqlite._database import Database
 from vectis_sqlite._doorbell import Ringer, bells_folder
 from vectis_sqlite._faults import Fault, explain
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer", "writer_for"]
 
+logger = logging.getLogger("vectis.sqlite")
+
 T = TypeVar("T")
 
 BATCH_ROWS = 5_000
@@ -51,14 +55,14 @@ class Writer:
     def __init__(self, path: Path, settings: SqliteSettings) -> None:
         self.path = path
         self.settings = settings
-        self.process = os.getpid()
+        self.process = os.getpid()  # another one in the child of a fork, where the thread is not
         self.users = 0
         self.listeners: set[Watch] = set()
         self._queue: deque[Job] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._stopped: Future[None] = Future()
-        self._ended = False  # what `_stopped.done()` says, without taking its lock
+        self._ended = False  # for good: whoever needs it then makes another one
         self._topics = Topics(settings.partitions)
         self._bells = Bells()
         self._ringer = Ringer(bells_folder(path))
@@ -99,13 +103,26 @@ class Writer:
         """
         with _registry.lock:
             self.users -= 1
-            if self.users == 0:
-                _registry.writers.pop((self.path, self.settings), None)
-        if self.users:
-            return self.run_from_thread(lambda connection, topics: None)
-        self._stopping = True
+            if self.users:
+                return self._written()
+            self._stopping = True
+            stopped: Future[None] = Future()
+            self._stopped = stopped
+            stopped.set_running_or_notify_cancel()  # nobody can cancel it
         self._wake.set()
-        return self._stopped
+        return stopped
+
+    def use(self) -> None:
+        """Take part in using it, also when it is about to end; under the lock of the registry."""
+        self.users += 1
+        if self._stopping:
+            self._stopping = False
+            stopped = self._stopped
+            self._written().add_done_callback(lambda _: stopped.set_result(None))
+
+    def _written(self) -> Future[None]:
+        """Return a future that is done when all that was queued before was dealt with."""
+        return self.run_from_thread(lambda connection, topics: None)
 
     def _submit(self, job: Job) -> None:
         self._queue.append(job)
@@ -116,20 +133,38 @@ class Writer:
 
     def _run(self) -> None:
         database = Database(self.path, self.settings)
-        while self._queue or not self._stopping:
+        while not self._finished():
             self._wake.wait(self._upkeep.pause())
             self._wake.clear()
             while self._plan_upkeep() or self._queue:
-                self._write(database, self._take())
-            with suppress(sqlite3.Error):  # it is for tidiness only, and is done again some time
-                if database.is_open:
-                    self._upkeep.checkpoint(database.connection)
+                jobs = self._take()
+                try:
+                    self._write(database, jobs)
+                except Exception as error:  # this thread must go on, and all be answered
+                    logger.exception("SQLite file %s: an error of the transport's own", self.path)
+                    what = f"SQLite file {self.path}: {type(error).__name__}: {error}."
+                    self._fail(jobs, Fault(what, fate="unknown"))
+            with suppress(sqlite3.Error, Fault):  # for tidiness only, and done again some time
+                self._upkeep.tidy(database)
         self._ringer.close()
         with suppress(sqlite3.Error):  # what was acknowledged is in the file or the -wal beside it
             database.close()
-        self._ended = True
         self._stopped.set_result(None)
         self._refuse_rest()
+
+    def _finished(self) -> bool:
+        """Tell whether all is written and nobody is left, and then leave the registry."""
+        if self._queue or not self._stopping:
+            return False
+        with (
+            _registry.lock
+        ):  # whoever comes later starts another thread, which has to wait for none
+            if self._queue or not self._stopping:
+                return False
+            self._ended = True
+            if _registry.writers.get((self.path, self.settings)) is self:
+                del _registry.writers[self.path, self.settings]
+        return True
 
     def _plan_upkeep(self) -> bool:
         """Queue what is due, and tell whether there was something."""
@@ -144,7 +179,11 @@ class Writer:
             with suppress(IndexError):  # the other one of the two that call this was faster
                 job = self._queue.popleft()
                 late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
-                resolve([job], [job.failure(late)], failed=True)
+                self._fail([job], late)
+
+    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
+        """Give those who are not answered yet an error."""
+        resolve(jobs, [job.failure(error) for job in jobs], failed=True)
 
     def _take(self) -> list[Job]:
         """Return the next jobs that go into one transaction."""
@@ -163,13 +202,15 @@ class Writer:
             answers, bells = self._transact(database, jobs)
         except Exception as error:
             if isinstance(error, Fault) or len(jobs) == 1:
-                resolve(jobs, [job.failure(error) for job in jobs], failed=True)
+                self._fail(jobs, error)
             else:  # one of them is at fault, and only that one shall fail
                 for job in jobs:
                     self._write(database, [job])
             return
-        self._tell(bells)  # first: those who are answered want the interpreter for themselves
-        resolve(jobs, answers)
+        try:
+            self._tell(bells)  # first: those who are answered want the interpreter for themselves
+        finally:
+            resolve(jobs, answers)
         self._upkeep.wrote(rows=any(job.rows for job in jobs))
 
     def _tell(self, bells: set[str] | None) -> None:
@@ -192,27 +233,30 @@ class Writer:
         Returns:
             Their answers, and the bells to ring; None when nobody waits for what was done.
         """
-        connection = database.connection  # a Fault when it cannot be opened
-        phase = "begin"
-        try:
-            connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
-            phase = "work"
-            rows = [row for job in jobs for row in job.rows]
-            receipts = append(connection, self._topics, rows) if rows else []
-            answers = answers_of(jobs, receipts, connection, self._topics)
-            bells = self._bells.concerned(
-                connection, {row[0] for row in rows}, groups=any(job.work for job in jobs)
-            )
-            phase = "commit"
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._undo(database, connection, waits=phase == "begin")
-            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
-                raise explain(
-                    error, self.path, busy_timeout=self.settings.busy_timeout, phase=phase
-                ) from error
-            raise
-        return answers, bells
+        with database as connection:  # a Fault when it cannot be opened
+            phase = "begin"
+            try:
+                connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
+                phase = "work"
+                rows = [row for job in jobs for row in job.rows]
+                receipts = append(connection, self._topics, rows) if rows else []
+                answers = answers_of(jobs, receipts, connection, self._topics)
+                bells = self._bells.concerned(
+                    connection, {row[0] for row in rows}, groups=any(job.work for job in jobs)
+                )
+                phase = "commit"
+                connection.execute("COMMIT")
+            except BaseException as error:
+                self._undo(database, connection, waits=phase == "begin")
+                if (
+                    isinstance(error, sqlite3.OperationalError)
+                    or type(error) is sqlite3.DatabaseError
+                ):
+                    raise explain(
+                        error, self.path, busy_timeout=self.settings.busy_timeout, phase=phase
+                    ) from error
+                raise
+            return answers, bells
 
     def _undo(self, database: Database, connection: Connection, *, waits: bool) -> None:
         """Roll back, and open the file anew next time: it may be another one by then."""
@@ -230,27 +274,18 @@ class _Registry:
     """The writers of this process: one for each file, shared by whoever uses it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ForkSafeLock()
         self.writers: dict[tuple[Path, SqliteSettings], Writer] = {}
-        self.inherited: list[Any] = []
-
-    def forget(self) -> None:
-        """After a fork: the threads are gone, and the parent's connections must not be closed."""
-        self.lock = threading.Lock()
-        self.inherited.append(self.writers)
-        self.writers = {}
 
 
 _registry = _Registry()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_registry.forget)
 
 
 def writer_for(path: Path, settings: SqliteSettings) -> Writer:
     """Return the writer of a file in this process, in use once more until `release`."""
     with _registry.lock:
         writer = _registry.writers.get((path, settings))
-        if writer is None:
+        if writer is None or writer.process != os.getpid():
             writer = _registry.writers[path, settings] = Writer(path, settings)
-        writer.users += 1
+        writer.use()
         return writer

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import threading
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.exceptions import PublishError, TransportError
+from vectis.core.forks import ForkSafeLock
 from vectis.core.partition import PartitionState, TopicState
 from vectis.core.transport import Carrier
 from vectis_sqlite._consumer import SqliteConsumer
@@ -38,7 +38,8 @@ class SqliteTransport:
     """Topics, groups and commits in one SQLite file, shared by the processes of one machine.
 
     Making one opens nothing. It may be used from several event loops and threads, one after another
-    or at once, and in the child after a fork.
+    or at once. A fork closes the file before it happens, and parent and child open it anew; a child
+    whose parent could not close it within a second is refused, and told to be spawned.
 
     Args:
         settings: The `[sqlite]` settings; their path must not be None.
@@ -66,8 +67,7 @@ class SqliteTransport:
         self.path = path
         self._settings = settings
         self._writer: Writer | None = None
-        self._lock = threading.Lock()
-        self._process = os.getpid()
+        self._lock = ForkSafeLock()
 
     def carrier(self, topic: str) -> Carrier:
         """Return what takes messages to a topic. It makes no difference to this transport which."""
@@ -98,10 +98,9 @@ class SqliteTransport:
         Raises:
             TransportError: The file stayed locked; what waits goes on waiting.
         """
-        self._after_fork()
         with self._lock:
             writer, self._writer = self._writer, None
-        if writer is None:
+        if writer is None or writer.process != os.getpid():
             return
         seconds = 2 * self._settings.busy_timeout
         written = asyncio.wrap_future(writer.release())
@@ -125,7 +124,8 @@ class SqliteTransport:
             return []  # nothing was ever published
         database = Database(self.path, self._settings, query_only=True)
         try:
-            return _describe(database.connection)
+            with database as connection:
+                return _describe(connection)
         except sqlite3.Error as error:
             raise explain(
                 error, self.path, busy_timeout=self._settings.busy_timeout, phase="work"
@@ -151,18 +151,11 @@ class SqliteTransport:
         writer = self._writer
         if writer is not None and writer.process == os.getpid():
             return writer
-        self._after_fork()
         with self._lock:
-            if self._writer is None:
-                self._writer = writer_for(self.path, self._settings)
-            return self._writer
-
-    def _after_fork(self) -> None:
-        """Drop what belongs to the parent: its thread is not here, its connection is not ours."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._writer = None
-            self._lock = threading.Lock()
+            writer = self._writer
+            if writer is None or writer.process != os.getpid():  # a fork left its thread behind
+                writer = self._writer = writer_for(self.path, self._settings)
+            return writer
 
 
 _Chunk = tuple[list[Row | PublishError], "asyncio.Future[list[Receipt]]"]
@@ -192,6 +185,9 @@ async def _collect(chunks: Sequence[_Chunk]) -> list[Receipt | BaseException]:
 
 
 def _describe(connection: Connection) -> list[TopicState]:
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if not schema:
+        return []  # the file is just being made
     committed: dict[int, dict[str, int]] = {}
     for id, group, offset in connection.execute(
         "SELECT leases.partition_id, groups.name, leases.committed FROM leases "
