@@ -26,7 +26,7 @@ from vectis_sqlite._groups import (
     take_part,
 )
 from vectis_sqlite._reader import Fetch, Found, Reader
-from vectis_sqlite._records import end_offset, remaining
+from vectis_sqlite._records import end_offset, id_of, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +150,6 @@ class SqliteConsumer:
             )
         held = self._held[partition]
         held.position = max(offset, 0)
-        self._running.moved(held.lease.partition)
         self._running.interrupt()
 
     async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
@@ -160,21 +159,21 @@ class SqliteConsumer:
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each partition."""
-        positions = {
-            where: (held.lease.partition, held.position) for where, held in self._held.items()
-        }
+        positions = {where: held.position for where, held in self._held.items()}
         return await self._running.call(
             lambda connection: {
-                where: remaining(connection, id, position)
-                for where, (id, position) in positions.items()
+                where: remaining(connection, id_of(connection, where), position)
+                for where, position in positions.items()
             }
         )
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return one past the last record of each partition."""
-        ids = {where: held.lease.partition for where, held in self._held.items()}
+        held = self.assignment()
         return await self._running.call(
-            lambda connection: {where: end_offset(connection, id) for where, id in ids.items()}
+            lambda connection: {
+                where: end_offset(connection, id_of(connection, where)) for where in held
+            }
         )
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -246,7 +245,6 @@ class SqliteConsumer:
             for where in new:
                 lease = standing.held[where]
                 self._held[where] = _Held(lease, lease.committed or 0)
-                reader.moved(lease.partition)
             try:
                 if new:
                     await on_assigned(new)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vectis_sqlite._faults import explain, foreign_file, newer_file
 from vectis_sqlite._headers import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vectis_sqlite.settings import SqliteSettings
@@ -137,6 +139,24 @@ class Database:
                 ) from error
             self._identity = _identity(self.path)
         return self._connection
+
+    @contextmanager
+    def moment(self) -> Iterator[Connection]:
+        """Give the connection to look at one moment of the file; nobody's write comes between.
+
+        Raises:
+            Fault: It cannot be opened, or is no file of this transport.
+            sqlite3.Error: What looking at it led to.
+        """
+        connection = self.connection
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     @property
     def is_open(self) -> bool:

@@ -3,11 +3,15 @@
 A member holds a partition while the lease row names it. Every change of owner raises the epoch, and
 a commit is one update that finds its row only under the epoch it was made with: whoever lost the
 lease, however late it wakes up, changes nothing.
+Ids of members are never made twice, in no file: one that was replaced does not know its members,
+and none of them takes another one for itself.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -31,8 +35,11 @@ __all__ = [
     "committed_offset",
     "generation",
     "leave",
+    "stands",
     "take_part",
 ]
+
+_CHANCE_BITS = 21
 
 
 @attrs.frozen
@@ -154,10 +161,13 @@ def _join(
         "INSERT INTO leases (group_id, partition_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(group, partition) for partition in partitions],
     )
-    (id,) = connection.execute(
-        "INSERT INTO members (group_id, topics, process, lease, expires, bell) "
-        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+    # Those who join later have higher ids, since shares go by that; the rest is chance.
+    id = time.time_ns() // 1_000_000 << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS)
+    connection.execute(
+        "INSERT INTO members (id, group_id, topics, process, lease, expires, bell) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
+            id,
             group,
             orjson.dumps(list(who.topics)).decode(),
             os.getpid(),
@@ -165,8 +175,8 @@ def _join(
             now + who.lease,
             bell,
         ),
-    ).fetchone()
-    return int(id)
+    )
+    return id
 
 
 def _share(connection: Connection, group: int, member: int, now: float) -> Standing:
@@ -218,6 +228,30 @@ def generation(connection: Connection, group: int) -> int:
     """Return the group's generation: it grew when there is something to share anew."""
     row = connection.execute("SELECT generation FROM groups WHERE id = ?", (group,)).fetchone()
     return int(row[0]) if row else -1
+
+
+def stands(connection: Connection, standing: Standing) -> bool:
+    """Return whether a member stands so in the file that is read through this connection.
+
+    It does not in a file that took the place of the one it joined, nor after others gave it up.
+    """
+    if not connection.execute(
+        "SELECT 1 FROM members WHERE id = ? AND group_id = ?", (standing.member, standing.group)
+    ).fetchone():
+        return False
+    there = {
+        TopicPartition(topic, number): (id, epoch)
+        for topic, number, id, epoch in connection.execute(
+            "SELECT topics.name, partitions.number, partitions.id, leases.epoch FROM leases "
+            "JOIN partitions ON partitions.id = leases.partition_id "
+            "JOIN topics ON topics.id = partitions.topic "
+            "WHERE leases.group_id = ? AND leases.member = ?",
+            (standing.group, standing.member),
+        ).fetchall()
+    }
+    return there == {
+        where: (lease.partition, lease.epoch) for where, lease in standing.held.items()
+    }
 
 
 def commit(

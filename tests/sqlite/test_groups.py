@@ -1,0 +1,159 @@
+"""Groups when the file is locked, replaced or restored: nobody reads twice, nothing lies unread."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sqlite.processes import child, line
+from vectis.core.exceptions import TransportError
+from vectis.core.testing.contract import Member, close, publish
+from vectis_sqlite import SqliteSettings, SqliteTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vectis.core.message import TopicPartition
+
+DEADLINE = 30
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+def transport_for(file: Path, *, lease: float = 0.5, busy_timeout: float = 5.0) -> SqliteTransport:
+    return SqliteTransport(
+        SqliteSettings(path=str(file), lease=lease, busy_timeout=busy_timeout, partitions=8)
+    )
+
+
+def move_away(file: Path) -> None:
+    for path in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+        if path.exists():
+            path.rename(f"{path}.old")
+
+
+class Calm(Member):
+    """A member that commits nothing where it lost partitions: their file may be gone."""
+
+    async def _on_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self.revoked.append(partitions)
+
+
+async def fetch_until(member: Member, condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            with suppress(TransportError):  # there is no file for a moment, or it is locked
+                await member.fetch()
+
+
+MEMBER = """
+import asyncio, sys
+from vectis.core.exceptions import TransportError
+from vectis.core.testing.contract import Member
+from vectis_sqlite import SqliteSettings, SqliteTransport
+
+async def main():
+    settings = SqliteSettings(path=sys.argv[1], lease=0.5, partitions=8)
+    async with Member(SqliteTransport(settings), "orders", "shop") as member:
+        held = None
+        while True:
+            try:
+                for delivery in await member.fetch():
+                    print("read", delivery.value.decode(), flush=True)
+            except TransportError:  # there is no file for a moment, or it is locked
+                continue
+            if len(member.consumer.assignment()) != held:
+                held = len(member.consumer.assignment())
+                print("holds", held, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_members_that_meet_in_a_new_file_stay_two(file: Path) -> None:
+    async def main() -> None:
+        transport = transport_for(file)
+        with child(MEMBER, file) as other:  # the first member of the old file
+            assert line(other) == "holds 8"
+            async with Member(transport, "orders", "shop") as member:
+                await fetch_until(member, lambda: len(member.consumer.assignment()) == 4)
+                assert line(other) == "holds 4"
+                other.send_signal(signal.SIGSTOP)
+                move_away(file)
+                # And this one is the first of the new file.
+                await fetch_until(member, lambda: len(member.consumer.assignment()) == 8)
+                other.send_signal(signal.SIGCONT)
+                await fetch_until(member, lambda: len(member.consumer.assignment()) == 4)
+                await publish(transport, "orders", count=80)
+                await read_all(member)
+                mine = {int(delivery.value or b"") for delivery in member.deliveries}
+                assert 0 < len(mine) < 80
+                theirs: set[int] = set()
+                while len(theirs) < 80 - len(mine):
+                    what, number = line(other).split()
+                    if what == "read":
+                        theirs.add(int(number))
+                assert mine.isdisjoint(theirs)
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
+async def read_all(member: Member) -> None:
+    """Read until nothing more comes."""
+    while await member.fetch(timeout=0.5):
+        pass
+
+
+def copy_of(file: Path) -> Path:
+    copy = file.with_suffix(".copy")
+    with closing(sqlite3.connect(file)) as live:
+        live.execute("VACUUM INTO ?", (str(copy),))
+    return copy
+
+
+@pytest.mark.parametrize("others", [0, 200])
+def test_a_copy_without_the_topic_gives_no_records_of_other_topics(file: Path, others: int) -> None:
+    async def main() -> None:
+        transport = transport_for(file)
+        await publish(transport, "payments", count=others)
+        async with Member(transport, "orders" if others else "payments", "audit"):
+            copy = copy_of(file)  # with the partitions of no topic, or with those of another one
+        await close(transport, "payments")
+        if others:
+            move_away(file)
+        async with Calm(transport, "orders", "shop") as member:
+            await publish(transport, "orders", count=20, start=1_000)
+            await member.read(20)
+            async with asyncio.timeout(DEADLINE):
+                for path in (Path(f"{file}-wal"), Path(f"{file}-shm")):
+                    path.unlink(missing_ok=True)
+                copy.replace(file)
+                asked = asyncio.ensure_future(member.consumer.lag())
+                while not await asyncio.to_thread(topics_in, file) >= {"orders"}:
+                    await member.fetch()
+            with suppress(TransportError):  # asked about partitions that are not there any more
+                assert not any((await asked).values())
+            await publish(transport, "orders", count=20, start=2_000)
+            await member.read(20)
+            assert set(await member.consumer.ends()) == member.consumer.assignment()
+            await member.commit()
+            numbers = sorted(int(delivery.value or b"") for delivery in member.deliveries)
+            assert numbers == [*range(1_000, 1_020), *range(2_000, 2_020)]
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
+def topics_in(file: Path) -> set[str]:
+    with closing(sqlite3.connect(file)) as look:
+        return {name for (name,) in look.execute("SELECT name FROM topics")}
