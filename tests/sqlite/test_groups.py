@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,12 @@ async def fetch_until(member: Member, condition: Callable[[], object]) -> None:
         while not condition():
             with suppress(TransportError):  # there is no file for a moment, or it is locked
                 await member.fetch()
+
+
+async def fetch_for_ever(member: Member) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            await member.fetch()
 
 
 MEMBER = """
@@ -157,3 +164,57 @@ def test_a_copy_without_the_topic_gives_no_records_of_other_topics(file: Path, o
 def topics_in(file: Path) -> set[str]:
     with closing(sqlite3.connect(file)) as look:
         return {name for (name,) in look.execute("SELECT name FROM topics")}
+
+
+def test_what_could_not_be_handed_over_is_read_again(file: Path) -> None:
+    async def main() -> None:
+        transport = transport_for(file, busy_timeout=0.2)
+        async with Member(transport, "orders", "shop") as member:
+            await fetch_until(member, lambda: member.consumer.assignment())
+            with child(MEMBER, file) as other, closing(connect(file)) as lock:
+
+                async def drain() -> None:
+                    lock.execute("BEGIN IMMEDIATE")
+                    other.kill()
+                    other.wait()
+
+                member.drain = drain
+                with pytest.raises(TransportError, match="locked for longer"):
+                    await fetch_for_ever(member)
+                assert len(member.consumer.assignment()) == 4
+                # The lease of the one that was killed runs out before the file is free again.
+                await asyncio.to_thread(until_expired, file, other.pid)
+                lock.execute("ROLLBACK")
+                # The thread renews, also while nobody fetches.
+                await asyncio.to_thread(until, lambda: members_of(file) == 1)
+                await fetch_until(member, lambda: len(member.consumer.assignment()) == 8)
+            await publish(transport, "orders", count=80)
+            assert len(await member.read(80)) == 80
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+
+
+def members_of(file: Path) -> int:
+    with closing(connect(file)) as look:
+        return int(look.execute("SELECT count(*) FROM members").fetchone()[0])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def until_expired(file: Path, process: int) -> None:
+    """Wait until the lease of a process has run out."""
+    with closing(connect(file)) as look:
+        query = "SELECT expires FROM members WHERE process = ?"
+        (expires,) = look.execute(query, (process,)).fetchone()
+    while time.monotonic() < expires:
+        time.sleep(expires - time.monotonic())

@@ -258,6 +258,8 @@ class SqliteConsumer:
     async def _let_go(
         self, reader: Reader, gone: frozenset[TopicPartition], standing: Standing
     ) -> None:
+        # Whatever happens from here on: what is dropped and stays ours has to be assigned anew.
+        self._standing = None
         for where in gone:
             self._held.pop(where, None)
             self._paused.discard(where)
