@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sqlite3
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from vectis.core.testing.contract import Member, close, publish
 from vectis_sqlite import SqliteSettings, SqliteTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from vectis.core.message import TopicPartition
 
@@ -218,3 +219,51 @@ def until_expired(file: Path, process: int) -> None:
         (expires,) = look.execute(query, (process,)).fetchone()
     while time.monotonic() < expires:
         time.sleep(expires - time.monotonic())
+
+
+def test_a_file_that_was_locked_for_longer_than_the_leases_costs_nobody_anything(
+    file: Path,
+) -> None:
+    async def main() -> None:
+        transport = transport_for(file)
+        async with Member(transport, "orders", "shop") as member:
+            await member.fetch()
+            with child(MEMBER, file), child(MEMBER, file), closing(connect(file)) as lock:
+                await fetch_until(member, lambda: sorted(owners(file).values()) == [2, 3, 3])
+                before = leases(file)
+                for _ in range(2):  # whoever gets it first
+                    lock.execute("BEGIN IMMEDIATE")
+                    await asyncio.to_thread(until, lambda: expiry(file, max) < time.monotonic())
+                    lock.execute("ROLLBACK")
+                    free = time.monotonic()
+                    # Everybody has renewed after the time that the first one gave the others.
+                    await asyncio.to_thread(renewed, file, free + 0.5 + 0.2)
+                    assert leases(file) == before
+            assert member.revoked != []
+            revoked = len(member.revoked)
+            await fetch_until(member, lambda: len(member.consumer.assignment()) == 8)
+            assert len(member.revoked) == revoked
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
+def renewed(file: Path, since: float) -> None:
+    until(lambda: expiry(file, min) > since + 0.5)
+
+
+def leases(file: Path) -> dict[int, tuple[int | None, int]]:
+    """Return the member that holds each partition, and how many have held it."""
+    with closing(connect(file)) as look:
+        found = look.execute("SELECT partition_id, member, epoch FROM leases").fetchall()
+    return {id: (member, epoch) for id, member, epoch in found}
+
+
+def owners(file: Path) -> Counter[int | None]:
+    return Counter(member for member, _ in leases(file).values())
+
+
+def expiry(file: Path, which: Callable[[Iterable[float]], float]) -> float:
+    """Return when the first or the last lease of the members runs out."""
+    with closing(connect(file)) as look:
+        return which(expires for (expires,) in look.execute("SELECT expires FROM members"))

@@ -235,15 +235,16 @@ class Reader:
     def _take_part(
         self, release: Collection[Lease] = ()
     ) -> Callable[[Connection, Topics], Standing]:
-        member = self.standing.member
+        standing = self.standing
         return lambda connection, topics: take_part(
             connection,
             topics,
             self._who,
-            member,
+            standing.member,
             now=time.monotonic(),
             bell=self._watch.doorbell.name,
             release=release,
+            patient_until=standing.patient_until,
         )
 
     def _answer_calls(self, connection: Connection) -> None:
