@@ -108,10 +108,16 @@ class Reader:
         self._lock = threading.Lock()
         self._stopping = False
         self._stopped: Future[None] = Future()
+        self._stopped.set_running_or_notify_cancel()  # who waits may be cancelled, the end may not
         writer.listeners.add(self._watch)
-        threading.Thread(
-            target=self._run, name=f"vectis-sqlite reader {who.group}", daemon=True
-        ).start()
+        try:
+            threading.Thread(
+                target=self._run, name=f"vectis-sqlite reader {who.group}", daemon=True
+            ).start()
+        except BaseException:
+            writer.listeners.discard(self._watch)
+            self._watch.close()
+            raise
 
     async def fetch(self, request: Fetch) -> list[Found] | None:
         """Wait for the answer to a request; only one at a time."""
