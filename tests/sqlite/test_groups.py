@@ -15,13 +15,12 @@ import pytest
 
 from tests.sqlite.processes import child, line
 from vectis.core.exceptions import TransportError
+from vectis.core.message import Message, TopicPartition
 from vectis.core.testing.contract import Member, close, publish
 from vectis_sqlite import SqliteSettings, SqliteTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from vectis.core.message import TopicPartition
 
 DEADLINE = 30
 
@@ -66,6 +65,7 @@ async def fetch_for_ever(member: Member) -> None:
 MEMBER = """
 import asyncio, sys
 from vectis.core.exceptions import TransportError
+from vectis.core.message import Message, TopicPartition
 from vectis.core.testing.contract import Member
 from vectis_sqlite import SqliteSettings, SqliteTransport
 
@@ -157,6 +157,62 @@ def test_a_copy_without_the_topic_gives_no_records_of_other_topics(file: Path, o
             await member.commit()
             numbers = sorted(int(delivery.value or b"") for delivery in member.deliveries)
             assert numbers == [*range(1_000, 1_020), *range(2_000, 2_020)]
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
+PAYER = """
+import asyncio, sys
+from vectis.core.message import Message
+from vectis_sqlite import SqliteSettings, SqliteTransport
+
+async def main():
+    transport = SqliteTransport(SqliteSettings(path=sys.argv[1]))
+    send = transport.carrier("payments").send
+    for n in range(20):
+        await send(Message("payments", b"k%d" % n, b"payment", (("paid", b"%d" % n),)))
+    await transport.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_backup_restored_into_the_open_file_mixes_nothing_up(file: Path) -> None:
+    async def main() -> None:
+        transport = transport_for(file)
+        send = transport.carrier("orders").send
+        await publish(transport, "carts", count=1)
+        copy = copy_of(file)
+        async with (
+            Calm(transport, "orders", "shop") as member,
+            Member(transport, "orders", None) as reader,
+        ):
+
+            async def order(count: int) -> None:
+                for n in range(count):
+                    await send(Message("orders", b"k%d" % n, b"order", (("ordered", b"%d" % n),)))
+
+            await order(40)
+            await member.read(40)
+            await reader.read(40)
+            with closing(connect(copy)) as backup, closing(connect(file)) as live:
+                backup.backup(live)  # what `.restore` of the sqlite3 program does
+            with child(PAYER, file) as payer:  # gets the ids that the orders had
+                assert payer.wait(DEADLINE) == 0
+            await order(20)
+            for where in reader.consumer.assignment():
+                await reader.consumer.seek(where, 0)
+            for one in (member, reader):
+                for delivery in await one.read(20):
+                    assert delivery.value == b"order"
+                    assert [name for name, _ in delivery.headers] == ["ordered"]
+            await member.commit()
+        async with Member(transport, "payments", None) as payments:
+            for delivery in await payments.read(20):
+                assert delivery.value == b"payment"
+                assert [name for name, _ in delivery.headers] == ["paid"]
+            assert await payments.fetch() == []
         await close(transport, "orders")
 
     asyncio.run(main())

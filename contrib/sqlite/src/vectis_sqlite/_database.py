@@ -150,6 +150,9 @@ class Database:
         """
         connection = self.connection
         connection.execute("BEGIN")
+        if connection.is_other():
+            connection = self.reopened()
+            connection.execute("BEGIN")
         try:
             yield connection
         except BaseException:
@@ -157,6 +160,11 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+    def reopened(self) -> Connection:
+        """Open the file anew, since its content is another one, and return the connection."""
+        self.close()
+        return self.connection
 
     @property
     def is_open(self) -> bool:
@@ -186,6 +194,7 @@ class Database:
                 connection.execute("PRAGMA query_only = ON")
             else:
                 self._prepare(connection, version)
+            connection.opened()
         except BaseException:
             connection.close()
             raise

@@ -91,26 +91,34 @@ class Topics:
         self._version = -1
         self._turn = count()
 
-    def ids(self, connection: Connection, topic: str) -> list[int]:
-        """Return the ids of a topic's partitions, by number; within a writing transaction."""
+    def are_others(self, connection: Connection) -> bool:
+        """Return whether the file must be opened anew, as it got other content; else take note.
+
+        To be asked when a writing transaction has begun, before anything else.
+        """
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
         if self._connection is not connection:  # opened anew: it may be another file
             self._connection = connection
             self._known.clear()
-            self._ends.clear()
+        elif version == self._version:
+            return False
+        self._version = version
+        self._ends.clear()
+        return connection.is_other()
+
+    def ids(self, connection: Connection, topic: str) -> list[int]:
+        """Return the ids of a topic's partitions, by number; within a writing transaction."""
         ids = self._known.get(topic)
         if ids is None:
             ids = self._known[topic] = self._find_or_make(connection, topic)
         return ids
 
-    def ends(self, connection: Connection) -> dict[int, int]:
-        """Return the next offset of partitions, to be kept up by whoever appends.
+    @property
+    def ends(self) -> dict[int, int]:
+        """The next offset of partitions, to be kept up by whoever appends.
 
         Only those are in it that nobody else can have moved; within a writing transaction.
         """
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version or self._connection is not connection:
-            self._version = version
-            self._ends.clear()
         return self._ends
 
     def turn(self) -> int:
@@ -137,7 +145,7 @@ class Topics:
 def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[Receipt]:
     """Append rows within a transaction, and return their receipts, good once it is committed."""
     now = time.time_ns() // 1_000_000
-    ends = topics.ends(connection)
+    ends = topics.ends
     grown: dict[int, int] = {}
     fields: list[Any] = []
     receipts = []
