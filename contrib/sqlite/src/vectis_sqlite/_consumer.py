@@ -26,7 +26,7 @@ from vectis_sqlite._groups import (
     take_part,
 )
 from vectis_sqlite._reader import Fetch, Found, Reader
-from vectis_sqlite._records import end_offset, remaining
+from vectis_sqlite._records import end_offset, id_of, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +68,7 @@ class SqliteConsumer:
         self._held: dict[TopicPartition, _Held] = {}
         self._paused: set[TopicPartition] = set()
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def group(self) -> str:
@@ -84,18 +85,31 @@ class SqliteConsumer:
         self._writer = writer = self._open_writer()
         doorbell = Doorbell(writer.path)
 
+        joined: list[Standing] = []
+
         def join(connection: Connection, topics: Topics) -> Standing:
             doorbell.open()  # here, where the file is there: the bell is for whoever may write it
             now = time.monotonic()
-            return take_part(connection, topics, self._who, None, now=now, bell=doorbell.name)
+            standing = take_part(connection, topics, self._who, None, now=now, bell=doorbell.name)
+            joined[:] = [standing]
+            return standing
 
+        def leave_again(connection: Connection, _: Topics) -> None:
+            for standing in joined:
+                leave(connection, standing.group, standing.member)
+
+        joining = writer.run(join)
         try:
-            standing = await writer.run(join)
+            standing = await joining
+            if self._closed:
+                raise TransportError(f"group {self._who.group!r}: closed while it started")
+            self._reader = Reader(writer, self._who, standing, doorbell)
         except BaseException:
             self._writer = None
+            if joining.cancelled() or joining.exception() is None:
+                writer.run_from_thread(leave_again)
             writer.release().add_done_callback(lambda _: doorbell.close())
             raise
-        self._reader = Reader(writer, self._who, standing, doorbell)
 
     async def fetch(self, *, max_records: int, timeout: float) -> list[Delivery]:
         """Return up to `max_records` deliveries, or none after `timeout` seconds."""
@@ -150,7 +164,6 @@ class SqliteConsumer:
             )
         held = self._held[partition]
         held.position = max(offset, 0)
-        self._running.moved(held.lease.partition)
         self._running.interrupt()
 
     async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
@@ -160,21 +173,21 @@ class SqliteConsumer:
 
     async def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many deliveries lie behind the fetch position of each partition."""
-        positions = {
-            where: (held.lease.partition, held.position) for where, held in self._held.items()
-        }
+        positions = {where: held.position for where, held in self._held.items()}
         return await self._running.call(
             lambda connection: {
-                where: remaining(connection, id, position)
-                for where, (id, position) in positions.items()
+                where: remaining(connection, id_of(connection, where), position)
+                for where, position in positions.items()
             }
         )
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return one past the last record of each partition."""
-        ids = {where: held.lease.partition for where, held in self._held.items()}
+        held = self.assignment()
         return await self._running.call(
-            lambda connection: {where: end_offset(connection, id) for where, id in ids.items()}
+            lambda connection: {
+                where: end_offset(connection, id_of(connection, where)) for where in held
+            }
         )
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -195,13 +208,18 @@ class SqliteConsumer:
         """Leave the group at once. No callback is called."""
         self._closed = True
         self._held.clear()
-        reader, self._reader = self._reader, None
-        writer, self._writer = self._writer, None
-        if reader is None or writer is None or reader.inherited:
-            return
-        await asyncio.wrap_future(reader.stop())
-        standing = reader.standing
+        closing, reader, writer = self._closing, self._reader, self._writer
+        # In a task of its own, which goes on when whoever waits for it is cancelled.
+        if closing is None or closing.get_loop() is not asyncio.get_running_loop():
+            if reader is None or writer is None or reader.inherited:
+                return
+            closing = self._closing = asyncio.ensure_future(self._leave(reader, writer))
+        await asyncio.shield(closing)
+
+    async def _leave(self, reader: Reader, writer: Writer) -> None:
         try:
+            await asyncio.wrap_future(reader.stop())
+            standing = reader.standing
             await writer.run(
                 lambda connection, _: leave(connection, standing.group, standing.member)
             )
@@ -213,10 +231,15 @@ class SqliteConsumer:
                 error,
             )
         finally:
+            self._reader = self._writer = None
             await asyncio.wait([asyncio.wrap_future(writer.release())])
 
     @property
     def _running(self) -> Reader:
+        if self._closed:
+            raise TransportError(
+                f"this consumer of group {self._who.group!r} is closed; make a new one"
+            )
         if self._reader is None:
             raise TransportError(
                 f"this consumer of group {self._who.group!r} is not running: "
@@ -246,7 +269,6 @@ class SqliteConsumer:
             for where in new:
                 lease = standing.held[where]
                 self._held[where] = _Held(lease, lease.committed or 0)
-                reader.moved(lease.partition)
             try:
                 if new:
                     await on_assigned(new)
@@ -260,6 +282,8 @@ class SqliteConsumer:
     async def _let_go(
         self, reader: Reader, gone: frozenset[TopicPartition], standing: Standing
     ) -> None:
+        # Whatever happens from here on: what is dropped and stays ours has to be assigned anew.
+        self._standing = None
         for where in gone:
             self._held.pop(where, None)
             self._paused.discard(where)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from vectis_sqlite._faults import explain, foreign_file, newer_file
@@ -18,6 +18,7 @@ from vectis_sqlite._forks import ForkGuarded, refuse_if_inherited
 from vectis_sqlite._headers import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vectis_sqlite.settings import SqliteSettings
@@ -159,6 +160,32 @@ class Database(ForkGuarded):
             self._identity = _identity(self.path)
         return self._connection
 
+    @contextmanager
+    def moment(self) -> Iterator[Connection]:
+        """Give the connection to look at one moment of the file; nobody's write comes between.
+
+        Raises:
+            Fault: It cannot be opened, or is no file of this transport.
+            sqlite3.Error: What looking at it led to.
+        """
+        with self as connection:
+            connection.execute("BEGIN")
+            if connection.is_other():
+                connection = self.reopened()
+                connection.execute("BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def reopened(self) -> Connection:
+        """Open the file anew, since its content is another one, and return the connection."""
+        self.close()
+        return self._current()
+
     @property
     def is_open(self) -> bool:
         """Whether the connection is open."""
@@ -206,6 +233,7 @@ class Database(ForkGuarded):
                 connection.execute("PRAGMA query_only = ON")
             else:
                 self._prepare(connection, version)
+            connection.opened()
         except BaseException:
             connection.close()
             raise

@@ -3,11 +3,15 @@
 A member holds a partition while the lease row names it. Every change of owner raises the epoch, and
 a commit is one update that finds its row only under the epoch it was made with: whoever lost the
 lease, however late it wakes up, changes nothing.
+Ids of members are never made twice, in no file: one that was replaced does not know its members,
+and none of them takes another one for itself.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -31,8 +35,11 @@ __all__ = [
     "committed_offset",
     "generation",
     "leave",
+    "stands",
     "take_part",
 ]
+
+_CHANCE_BITS = 21
 
 
 @attrs.frozen
@@ -62,7 +69,8 @@ class Standing:
         held: Its leases.
         leaving: Those of them that it should give to others.
         generation: The group's generation after this.
-        next_expiry: When the first lease of another member runs out, on the shared clock; or None.
+        next_expiry: When the next look at who is dead is due, on the shared clock; or None.
+        patient_until: Before this it buries nobody, on the shared clock.
         at: When this was so, on the shared clock.
     """
 
@@ -72,6 +80,7 @@ class Standing:
     leaving: frozenset[TopicPartition]
     generation: int = attrs.field(eq=False)
     next_expiry: float | None = attrs.field(eq=False)
+    patient_until: float = attrs.field(eq=False)
     at: float = attrs.field(eq=False)
 
 
@@ -99,8 +108,13 @@ def take_part(
     now: float,
     bell: str | None = None,
     release: Collection[Lease] = (),
+    patient_until: float = 0.0,
 ) -> Standing:
     """Join, or give a sign of life; release, bury the dead, and take a fair share of what is free.
+
+    The file may have been locked until now. The first to come then finds the leases of all others
+    run out, who wait for their turn to renew. So whoever is late itself gives them the time of its
+    lease before it buries anybody, and who has just come a third of it.
 
     Args:
         connection: Within a writing transaction.
@@ -110,29 +124,35 @@ def take_part(
         now: The shared clock, in seconds.
         bell: The name of what wakes it up, told to the others when it joins.
         release: Leases to give up.
+        patient_until: What the last standing said.
     """
     group = _group(connection, who.group)
-    renewed = connection.execute(
-        "UPDATE members SET expires = ? WHERE id = ? AND group_id = ?",
-        (now + who.lease, member, group),
-    )
+    row = connection.execute(
+        "SELECT expires FROM members WHERE id = ? AND group_id = ?", (member, group)
+    ).fetchone()
+    if row is None:
+        patient_until = now + who.lease / 3
+    elif row[0] < now:
+        patient_until = now + who.lease
     changed = bool(release)
-    if member is None or not renewed.rowcount:
+    if member is None or row is None:
         member = _join(connection, topics, who, group, now, bell)
         changed = True
+    else:
+        connection.execute("UPDATE members SET expires = ? WHERE id = ?", (now + who.lease, member))
     for lease in release:
         _free(connection, group, "member = ? AND partition_id = ?", (lease.member, lease.partition))
     # Too far ahead is dead too: the machine was restarted, and the clock with it. One second more
     # than the lease, since what was added to a float does not come off it again to the last bit.
     dead = connection.execute(
-        "SELECT id FROM members WHERE group_id = ? AND NOT expires - ? BETWEEN 0 AND lease + 1",
-        (group, now),
+        "SELECT id FROM members WHERE group_id = ? AND (expires < ? OR expires - ? > lease + 1)",
+        (group, now if now >= patient_until else -1, now),
     ).fetchall()
     for (id,) in dead:
         _remove(connection, group, id)
     if changed or dead:
         connection.execute("UPDATE groups SET generation = generation + 1 WHERE id = ?", (group,))
-    return _share(connection, group, member, now)
+    return _share(connection, group, member, now, patient_until)
 
 
 def _group(connection: Connection, name: str) -> int:
@@ -154,10 +174,13 @@ def _join(
         "INSERT INTO leases (group_id, partition_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(group, partition) for partition in partitions],
     )
-    (id,) = connection.execute(
-        "INSERT INTO members (group_id, topics, process, lease, expires, bell) "
-        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+    # Those who join later have higher ids, since shares go by that; the rest is chance.
+    id = time.time_ns() // 1_000_000 << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS)
+    connection.execute(
+        "INSERT INTO members (id, group_id, topics, process, lease, expires, bell) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
+            id,
             group,
             orjson.dumps(list(who.topics)).decode(),
             os.getpid(),
@@ -165,11 +188,13 @@ def _join(
             now + who.lease,
             bell,
         ),
-    ).fetchone()
-    return int(id)
+    )
+    return id
 
 
-def _share(connection: Connection, group: int, member: int, now: float) -> Standing:
+def _share(
+    connection: Connection, group: int, member: int, now: float, patient_until: float
+) -> Standing:
     members = {
         id: topics_read(topics)
         for id, topics in connection.execute(
@@ -209,7 +234,8 @@ def _share(connection: Connection, group: int, member: int, now: float) -> Stand
         held=held,
         leaving=frozenset(where for where in held if share[where] != member),
         generation=generation(connection, group),
-        next_expiry=next_expiry,
+        next_expiry=None if next_expiry is None else max(next_expiry, patient_until),
+        patient_until=patient_until,
         at=now,
     )
 
@@ -218,6 +244,30 @@ def generation(connection: Connection, group: int) -> int:
     """Return the group's generation: it grew when there is something to share anew."""
     row = connection.execute("SELECT generation FROM groups WHERE id = ?", (group,)).fetchone()
     return int(row[0]) if row else -1
+
+
+def stands(connection: Connection, standing: Standing) -> bool:
+    """Return whether a member stands so in the file that is read through this connection.
+
+    It does not in a file that took the place of the one it joined, nor after others gave it up.
+    """
+    if not connection.execute(
+        "SELECT 1 FROM members WHERE id = ? AND group_id = ?", (standing.member, standing.group)
+    ).fetchone():
+        return False
+    there = {
+        TopicPartition(topic, number): (id, epoch)
+        for topic, number, id, epoch in connection.execute(
+            "SELECT topics.name, partitions.number, partitions.id, leases.epoch FROM leases "
+            "JOIN partitions ON partitions.id = leases.partition_id "
+            "JOIN topics ON topics.id = partitions.topic "
+            "WHERE leases.group_id = ? AND leases.member = ?",
+            (standing.group, standing.member),
+        ).fetchall()
+    }
+    return there == {
+        where: (lease.partition, lease.epoch) for where, lease in standing.held.items()
+    }
 
 
 def commit(

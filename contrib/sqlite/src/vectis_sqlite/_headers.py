@@ -56,6 +56,20 @@ class Connection(sqlite3.Connection):
         self.number = next(_numbers)
         self._heads: dict[bytes, bytes] = {b"": b""}
         self._splits: dict[bytes, _Split] = {}
+        self._schema = -1
+
+    def opened(self) -> None:
+        """Note what tells this content of the file from another one, once it is made."""
+        (self._schema,) = self.execute("PRAGMA schema_version").fetchone()
+
+    def is_other(self) -> bool:
+        """Return whether the file got other content since, as `.restore` does; in a transaction.
+
+        What was met through this connection may mean something else then: open the file anew. The
+        number that is looked at grows with each restore, and whenever somebody changes a table.
+        """
+        (schema,) = self.execute("PRAGMA schema_version").fetchone()
+        return bool(schema != self._schema)
 
     def head(self, layout: bytes) -> bytes:
         """Return what a record with this layout begins with; within a writing transaction."""

@@ -3,6 +3,8 @@
 The lease is renewed from here and not from the event loop: a handler that blocks the loop does not
 cost the process its partitions. Nothing is read ahead; a fetch asks, and is answered as soon as
 there is a record, a change in the group, an error, or no time left.
+Nor is anything read out of a file that took the place of the one it joined, before it has joined
+there too: the ids of partitions are another file's own.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import attrs
 from vectis.core.exceptions import TransportError
 from vectis_sqlite._database import Database
 from vectis_sqlite._faults import Fault, explain
-from vectis_sqlite._groups import Lease, Membership, Standing, generation, take_part
+from vectis_sqlite._groups import Lease, Membership, Standing, generation, stands, take_part
 from vectis_sqlite._records import FETCH_BYTES, in_range, read
 from vectis_sqlite._watch import Watch
 
@@ -96,8 +98,9 @@ class Reader:
         self._who = who
         self._process = os.getpid()
         self._watch = Watch(doorbell)
-        self._checked: set[int] = set()
-        self._checked_in: Connection | None = None
+        self._confirmed: tuple[Connection, Standing] | None = None
+        self._follows: dict[int, int] = {}
+        self._follows_in: Connection | None = None
         self._fetch: Fetch | None = None
         self._calls: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
         self._renewal: Future[Standing] | None = None
@@ -105,10 +108,16 @@ class Reader:
         self._lock = threading.Lock()
         self._stopping = False
         self._stopped: Future[None] = Future()
+        self._stopped.set_running_or_notify_cancel()  # who waits may be cancelled, the end may not
         writer.listeners.add(self._watch)
-        threading.Thread(
-            target=self._run, name=f"vectis-sqlite reader {who.group}", daemon=True
-        ).start()
+        try:
+            threading.Thread(
+                target=self._run, name=f"vectis-sqlite reader {who.group}", daemon=True
+            ).start()
+        except BaseException:
+            writer.listeners.discard(self._watch)
+            self._watch.close()
+            raise
 
     async def fetch(self, request: Fetch) -> list[Found] | None:
         """Wait for the answer to a request; only one at a time."""
@@ -145,10 +154,6 @@ class Reader:
             request.interrupted = True
             self._watch.ring()
 
-    def moved(self, partition: int) -> None:
-        """Note that the next offset wanted from a partition does not follow from the last one."""
-        self._checked.discard(partition)
-
     def stop(self) -> Future[None]:
         """End the thread; the future is done when it has ended."""
         self._stopping = True
@@ -174,25 +179,40 @@ class Reader:
     def _run(self) -> None:
         database = Database(self._writer.path, self._writer.settings, query_only=True)
         while not self._stopping:
-            connection = None
             try:
                 self._renew()
-                with database as connection:
-                    if generation(connection, self.standing.group) != self.standing.generation:
-                        self._renew_at = 0.0  # there is something to share anew
-                        self._renew()
-                    self._answer_calls(connection)
-                    if self._answer_fetch(connection):
-                        continue
-                self._sleep(database)
+                with database.moment() as connection:
+                    answered = self._look(connection)
+                if not answered:
+                    self._sleep(database)
             except Exception as error:
-                database.close()
-                self._fail(self._explained(error, "open" if connection is None else "work"))
+                if not isinstance(error, TransportError):
+                    database.close()
+                self._fail(self._explained(error))
                 self._watch.sleep(self._who.lease / 10)
         database.close()
         self._fail(TransportError(f"group {self._who.group!r}: this consumer is closed"))
         self._watch.close()
         self._stopped.set_result(None)
+
+    def _look(self, connection: Connection) -> bool:
+        """Answer what can be, and tell whether a fetch was."""
+        standing = self.standing
+        known = self._is_known(connection, standing)
+        if not known or generation(connection, standing.group) != standing.generation:
+            self._renew_at = 0.0  # there is something to share anew
+            self._renew()
+        if known:
+            self._answer_calls(connection)
+        return self._answer_fetch(connection if known else None, standing)
+
+    def _is_known(self, connection: Connection, standing: Standing) -> bool:
+        """Return whether the file is the one in which the member stands so."""
+        if self._confirmed is None or any(
+            was is not now for was, now in zip(self._confirmed, (connection, standing), strict=True)
+        ):
+            self._confirmed = (connection, standing) if stands(connection, standing) else None
+        return self._confirmed is not None
 
     def _renew(self) -> None:
         """Give a sign of life when it is due.
@@ -208,6 +228,8 @@ class Reader:
                 self._renew_at = now + self._who.lease / 3
         elif renewal.done():
             self._renewal = None
+            if renewal.exception() is not None:
+                self._renew_at = now + self._who.lease / 10
             self._accept(renewal.result())
 
     def _accept(self, standing: Standing) -> None:
@@ -219,31 +241,46 @@ class Reader:
     def _take_part(
         self, release: Collection[Lease] = ()
     ) -> Callable[[Connection, Topics], Standing]:
-        member = self.standing.member
+        standing = self.standing
         return lambda connection, topics: take_part(
             connection,
             topics,
             self._who,
-            member,
+            standing.member,
             now=time.monotonic(),
             bell=self._watch.doorbell.name,
             release=release,
+            patient_until=standing.patient_until,
         )
 
     def _answer_calls(self, connection: Connection) -> None:
         while self._calls:
             work, future = self._calls[0]
-            answer = work(connection)
+            try:
+                answer, error = work(connection), None
+            except Fault as fault:
+                answer, error = None, fault.for_caller()
             self._calls.popleft()
-            _tell(future, answer, None)
+            _tell(future, answer, error)
 
-    def _answer_fetch(self, connection: Connection) -> bool:
-        """Answer the waiting fetch if there is something to say, and tell whether there was."""
+    def _answer_fetch(self, connection: Connection | None, standing: Standing) -> bool:
+        """Answer the waiting fetch if there is something to say, and tell whether there was.
+
+        Args:
+            connection: What to read through; None when nothing may be read yet.
+            standing: How the member stands.
+        """
         request = self._waiting
         if request is None:
             return False
-        if request.interrupted or request.standing != self.standing:
+        if request.interrupted or request.standing != standing:
             return _finish(request, None)
+        answer = [] if connection is None else self._read(connection, request)
+        if answer or time.monotonic() >= request.deadline:
+            return _finish(request, answer)
+        return False
+
+    def _read(self, connection: Connection, request: Fetch) -> list[Found]:
         answer: list[Found] = []
         count = size = 0
         for where, id, wanted in request.wanted:
@@ -257,24 +294,21 @@ class Reader:
                 offset = max(offset, deliveries[0].offset)
             if deliveries or offset != wanted:
                 answer.append(Found(where, wanted, offset, deliveries))
+            self._follows[id] = deliveries[-1].offset + 1 if deliveries else offset
             count += len(deliveries)
             size += taken
-        if answer or time.monotonic() >= request.deadline:
-            return _finish(request, answer)
-        return False
+        return answer
 
     def _in_range(self, connection: Connection, id: int, wanted: int) -> int:
         """Return the offset to read from: the wanted one, unless the partition does not have it.
 
-        Looked at once: afterwards only retention can change it, and the next record shows that.
+        What follows what was read last needs no look: only retention can have deleted it, and the
+        next record shows that.
         """
-        if self._checked_in is not connection:  # opened anew: it may be another file
-            self._checked_in = connection
-            self._checked.clear()
-        if id in self._checked:
-            return wanted
-        self._checked.add(id)
-        return in_range(connection, id, wanted)
+        if self._follows_in is not connection:  # opened anew: it may be another file
+            self._follows_in = connection
+            self._follows.clear()
+        return wanted if self._follows.get(id) == wanted else in_range(connection, id, wanted)
 
     @property
     def _waiting(self) -> Fetch | None:
@@ -288,7 +322,9 @@ class Reader:
         if self._renewal is not None and self._renewal.done():
             return
         until = self._renew_at
-        if self.standing.next_expiry is not None:
+        if self._renewal is not None:  # its end rings
+            until = time.monotonic() + self._who.lease
+        elif self.standing.next_expiry is not None:
             until = min(until, self.standing.next_expiry + 0.001)
         request = self._waiting
         if request is not None:
@@ -297,11 +333,11 @@ class Reader:
             max(until - time.monotonic(), 0.001), None if request is None else database
         )
 
-    def _explained(self, error: Exception, phase: str) -> Exception:
+    def _explained(self, error: Exception) -> Exception:
         if isinstance(error, sqlite3.Error):
             settings = self._writer.settings
             error = explain(
-                error, self._writer.path, busy_timeout=settings.busy_timeout, phase=phase
+                error, self._writer.path, busy_timeout=settings.busy_timeout, phase="work"
             )
         return error.for_caller() if isinstance(error, Fault) else error
 

@@ -239,16 +239,14 @@ class SqliteReader:
     def _with_connection(self, work: Callable[[Connection], T]) -> T | None:
         if not self._path.exists() and self._path.parent.is_dir():
             return None  # nothing was ever published
-        phase = "open"
         try:
-            with self._database as connection:
-                phase = "work"
+            with self._database.moment() as connection:
                 (schema,) = connection.execute("PRAGMA user_version").fetchone()
                 return work(connection) if schema else None  # 0: it is being made
         except sqlite3.Error as error:
             self._database.close()
             fault = explain(
-                error, self._path, busy_timeout=self._settings.busy_timeout, phase=phase
+                error, self._path, busy_timeout=self._settings.busy_timeout, phase="work"
             )
             raise fault.for_caller() from error
         except Fault as fault:

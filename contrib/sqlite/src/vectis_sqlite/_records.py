@@ -11,6 +11,7 @@ from vectis.core.exceptions import PublishError
 from vectis.core.message import Delivery, Message, Receipt, TopicPartition
 from vectis.core.partition import partition_of
 from vectis_sqlite._database import OFFSET_BITS, RECORD_BYTES
+from vectis_sqlite._faults import Fault
 from vectis_sqlite._headers import NO_HEADERS, pack
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "append",
     "end_offset",
     "first_offset",
+    "id_of",
     "in_range",
     "read",
     "remaining",
@@ -89,26 +91,34 @@ class Topics:
         self._version = -1
         self._turn = count()
 
-    def ids(self, connection: Connection, topic: str) -> list[int]:
-        """Return the ids of a topic's partitions, by number; within a writing transaction."""
+    def are_others(self, connection: Connection) -> bool:
+        """Return whether the file must be opened anew, as it got other content; else take note.
+
+        To be asked when a writing transaction has begun, before anything else.
+        """
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
         if self._connection is not connection:  # opened anew: it may be another file
             self._connection = connection
             self._known.clear()
-            self._ends.clear()
+        elif version == self._version:
+            return False
+        self._version = version
+        self._ends.clear()
+        return connection.is_other()
+
+    def ids(self, connection: Connection, topic: str) -> list[int]:
+        """Return the ids of a topic's partitions, by number; within a writing transaction."""
         ids = self._known.get(topic)
         if ids is None:
             ids = self._known[topic] = self._find_or_make(connection, topic)
         return ids
 
-    def ends(self, connection: Connection) -> dict[int, int]:
-        """Return the next offset of partitions, to be kept up by whoever appends.
+    @property
+    def ends(self) -> dict[int, int]:
+        """The next offset of partitions, to be kept up by whoever appends.
 
         Only those are in it that nobody else can have moved; within a writing transaction.
         """
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version or self._connection is not connection:
-            self._version = version
-            self._ends.clear()
         return self._ends
 
     def turn(self) -> int:
@@ -135,7 +145,7 @@ class Topics:
 def append(connection: Connection, topics: Topics, rows: Iterable[Row]) -> list[Receipt]:
     """Append rows within a transaction, and return their receipts, good once it is committed."""
     now = time.time_ns() // 1_000_000
-    ends = topics.ends(connection)
+    ends = topics.ends
     grown: dict[int, int] = {}
     fields: list[Any] = []
     receipts = []
@@ -249,12 +259,42 @@ def first_offset(connection: Connection, id: int) -> int:
     return end_offset(connection, id) if place is None else int(place) - first
 
 
+def id_of(connection: Connection, where: TopicPartition) -> int:
+    """Return the id that a partition has in the file.
+
+    Raises:
+        Fault: It is not there.
+    """
+    row = connection.execute(
+        "SELECT partitions.id FROM partitions JOIN topics ON topics.id = partitions.topic "
+        "WHERE topics.name = ? AND partitions.number = ?",
+        where,
+    ).fetchone()
+    if row is None:
+        raise _gone(str(where))
+    return int(row[0])
+
+
 def end_offset(connection: Connection, id: int) -> int:
-    """Return the offset that the next record gets."""
-    (end,) = connection.execute("SELECT next_offset FROM partitions WHERE id = ?", (id,)).fetchone()
-    return int(end)
+    """Return the offset that the next record gets.
+
+    Raises:
+        Fault: The partition is not there.
+    """
+    row = connection.execute("SELECT next_offset FROM partitions WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise _gone(f"the partition with the id {id}")
+    return int(row[0])
+
+
+def _gone(what: str) -> Fault:
+    return Fault(
+        f"{what} is not in the SQLite file: another file took the place of the one it was in, or "
+        "somebody deleted it. A consumer that fetches again reads what is there.",
+        fate="not_sent",
+    )
 
 
 def remaining(connection: Connection, id: int, position: int) -> int:
-    """Return how many records lie at or behind a position."""
-    return end_offset(connection, id) - max(position, first_offset(connection, id))
+    """Return how many records lie at or behind a position; none behind one that is out of range."""
+    return max(end_offset(connection, id) - max(position, first_offset(connection, id)), 0)

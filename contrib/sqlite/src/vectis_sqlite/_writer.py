@@ -237,6 +237,9 @@ class Writer:
             phase = "begin"
             try:
                 connection.execute("BEGIN IMMEDIATE")  # a deferred one could not be upgraded
+                while self._topics.are_others(connection):
+                    connection = database.reopened()
+                    connection.execute("BEGIN IMMEDIATE")
                 phase = "work"
                 rows = [row for job in jobs for row in job.rows]
                 receipts = append(connection, self._topics, rows) if rows else []
