@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import os
 import signal
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from vectis.core.default import use_hub
+from vectis.core.trial import trial
 
 # A broker for whichever folder of tests asks for one.
 pytest_plugins = ["tests.kafka.fixtures", "tests.sharing"]
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-# Looking for docstrings imports every module, and this one registers the demo's handlers for whatever
-# hub is the default one then.
-collect_ignore = ["contrib/commerce/src/vectis_commerce/demo/inside.py"]
 
 # Whoever runs the tests in the background may ignore SIGINT, and processes inherit that: those
 # that the tests start would then not hear of a Ctrl-C.
@@ -52,12 +50,18 @@ def evaluate(example: Example) -> None:
         asyncio.run(result)
 
 
+class Turned(Exception):
+    """A page was read to its end."""
+
+
 @pytest.fixture
 def fresh_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Run a page in an empty folder with a default hub of its own."""
     monkeypatch.chdir(tmp_path)
     before = use_hub(None)
-    yield
+    with suppress(Turned), trial():
+        yield
+        raise Turned  # takes back the marks of the page, which the next one's hub would adopt
     use_hub(before)
 
 
