@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from copy import copy
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
@@ -20,7 +19,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from vectis.core.message import Delivery, TopicPartition
+from vectis.core.message import TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -34,11 +33,9 @@ if TYPE_CHECKING:
 __all__ = [
     "check_group",
     "committed_offsets",
-    "delivery_of",
     "drop_consumer",
     "drop_producer",
     "enqueued",
-    "give_deliveries",
     "has_ended",
     "knows_controller",
     "membership",
@@ -46,10 +43,8 @@ __all__ = [
     "partitions_of",
     "records_of",
     "refresh",
-    "taken",
 ]
 
-_VALUE = itemgetter(1)
 _AGAIN = 0.1  # seconds until a coordinator that is not ready is asked again
 _WAIT = 1.0  # seconds for what was cancelled to give way
 
@@ -163,55 +158,6 @@ def enqueued(
         raise copy(accumulator._exception)
     answer: asyncio.Future[Any] = accumulator._append_batch(batch, partition).future
     return answer
-
-
-async def taken(
-    consumer: AIOKafkaConsumer, partitions: frozenset[Any], seconds: float, most: int
-) -> dict[KafkaPartition, list[Any]]:
-    """Return what is there of partitions, or comes in time: as `getmany`, but fairly and quickly.
-
-    `getmany` empties one partition before the next, and looks for each of them in a list of all:
-    with 500 partitions that took three quarters of the time.
-
-    Args:
-        consumer: It.
-        partitions: At least one.
-        seconds: How long to wait when there is nothing.
-        most: How many records.
-    """
-    if consumer._closed:
-        raise errors.ConsumerStoppedError
-    consumer._coordinator.check_errors()
-    fetcher = consumer._fetcher
-    with consumer._subscription.fetch_context():
-        found = await fetcher.fetched_records(partitions, seconds, max_records=most)
-    for partition in found:
-        if partition in fetcher._records:  # it has more, and waits until the others had a turn
-            fetcher._records.move_to_end(partition)
-    records: dict[KafkaPartition, list[Any]] = found
-    return records
-
-
-def give_deliveries(consumer: AIOKafkaConsumer) -> None:
-    """Have aiokafka make deliveries of the records that it has received, and not its own class.
-
-    Making both costs two of the five microseconds that a record takes.
-    """
-    for received in consumer._fetcher._records.values():
-        records = getattr(received, "_partition_records", None)
-        if records is not None:
-            records._consumer_record = delivery_of
-
-
-def delivery_of(partition: KafkaPartition, record: Any) -> Delivery:
-    """Return the delivery of a record, as aiokafka has it."""
-    headers = tuple(record.headers)
-    if None in map(_VALUE, headers):  # other programs may write one without any bytes
-        headers = tuple((name, value or b"") for name, value in headers)
-    topic, number = partition
-    return Delivery(
-        topic, number, record.offset, record.key, record.value, headers, record.timestamp
-    )
 
 
 async def knows_controller(admin: AIOKafkaAdminClient) -> bool:
