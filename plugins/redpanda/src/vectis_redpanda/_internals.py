@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from copy import copy
+from functools import partial
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
-from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka import TopicPartition as KafkaPartition
     from aiokafka.admin import AIOKafkaAdminClient
-    from aiokafka.client import AIOKafkaClient
     from aiokafka.producer.message_accumulator import BatchBuilder
 
 __all__ = [
     "check_group",
     "committed_offsets",
+    "create_no_topics",
     "drop_consumer",
     "drop_producer",
     "enqueued",
@@ -119,6 +121,19 @@ def has_ended(consumer: AIOKafkaConsumer) -> bool:
     coordinator, fetcher = consumer._coordinator, consumer._fetcher
     task = getattr(coordinator, "_coordination_task", None)
     return fetcher is None or fetcher._fetch_task.done() or (task is not None and task.done())
+
+
+def create_no_topics(consumer: AIOKafkaConsumer) -> None:
+    """Have a consumer that has not started yet look at topics without creating any.
+
+    aiokafka asks again and again for the topics that are read, in a way that has the broker create
+    those that are not there, and takes no option for it. So its method runs as it is, only with
+    another kind of request under the name that it calls.
+    """
+    update = AIOKafkaClient._metadata_update
+    asking = partial(MetadataRequest, allow_auto_topic_creation=False)
+    looking = FunctionType(update.__code__, {**update.__globals__, "MetadataRequest": asking})
+    consumer._client._metadata_update = MethodType(looking, consumer._client)
 
 
 def refresh(consumer: AIOKafkaConsumer) -> None:
