@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiokafka.producer.message_accumulator import BatchBuilder
 
 __all__ = [
+    "NOBODY",
     "check_group",
     "committed_offsets",
     "create_no_topics",
@@ -46,6 +47,9 @@ __all__ = [
     "records_of",
     "refresh",
 ]
+
+NOBODY = -1
+"""The generation of who is not in the group, or not any more."""
 
 _AGAIN = 0.1  # seconds until a coordinator that is not ready is asked again
 _WAIT = 1.0  # seconds for what was cancelled to give way
@@ -100,7 +104,7 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
 
 
 def membership(consumer: AIOKafkaConsumer) -> int:
-    """Return the generation of the group in which this member is, or -1 when it is in none.
+    """Return the generation of the group in which this member is, or `NOBODY` when it is in none.
 
     A commit outside of every generation would be taken by a group without members, and so one of a
     member that was thrown out must not be tried.

@@ -21,6 +21,7 @@ from vectis_redpanda._handover import Handover
 from vectis_redpanda._intake import Ended, Intake
 from vectis_redpanda._internals import committed_offsets, partitions_of, refresh
 from vectis_redpanda._link import stop_consumer
+from vectis_redpanda._namesake import Namesake
 from vectis_redpanda._silence import Silence
 from vectis_redpanda._topics import missing_dead_letters
 
@@ -62,6 +63,7 @@ class Member:
         self._callbacks: tuple[Assigned, Assigned] | None = None
         self._handover: Handover | None = None
         self._silence = Silence(link, self._named)
+        self._namesake = Namesake(link.settings, self._named)
         self._finder: asyncio.Task[None] | None = None
         self._ended = False  # whether aiokafka's consumer is of no use any more
         self._closed = False
@@ -189,7 +191,9 @@ class Member:
             missing = set(self._topics) - (await self._existing(consumer)).keys()
             patience = self._link.settings.request_timeout
             intake = Intake(consumer, self._named, patience, self._group)
-            handover = Handover(intake, self._rebalance_timeout, self._starts, self._callbacks)
+            handover = Handover(
+                intake, self._rebalance_timeout, self._starts, self._callbacks, self._namesake
+            )
             consumer.subscribe(self._topics, listener=handover)
             if missing:
                 await self._until_made(consumer, missing)
