@@ -24,7 +24,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from vectis.core.message import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka import TopicPartition as KafkaPartition
@@ -39,6 +39,7 @@ __all__ = [
     "drop_consumer",
     "drop_producer",
     "enqueued",
+    "guard_commits",
     "has_ended",
     "knows_controller",
     "membership",
@@ -118,6 +119,23 @@ def check_group(consumer: AIOKafkaConsumer) -> None:
     aiokafka tells it only to somebody who asks for records, which has to wait for the group.
     """
     consumer._coordinator.check_errors()
+
+
+def guard_commits(consumer: AIOKafkaConsumer, counted_in: Callable[[], bool]) -> None:
+    """Have no commit sent once this member is not counted in any more.
+
+    aiokafka sends one with the generation of that moment, again and again while the coordinator is
+    away. That of a member that has lost its group meanwhile is in none, which a group without
+    members takes, or in a later one: offsets of others would go back.
+    """
+    send = consumer._coordinator._do_commit_offsets
+
+    async def guarded(assignment: Any, offsets: Any) -> None:
+        if not counted_in():
+            raise errors.IllegalGenerationError(consumer._group_id)
+        await send(assignment, offsets)  # it makes the request before it waits for anything
+
+    consumer._coordinator._do_commit_offsets = guarded
 
 
 def has_ended(consumer: AIOKafkaConsumer) -> bool:

@@ -19,7 +19,7 @@ from vectis.core.message import TopicPartition
 from vectis_redpanda._faults import explained, missing_topic
 from vectis_redpanda._handover import Handover
 from vectis_redpanda._intake import Ended, Intake
-from vectis_redpanda._internals import committed_offsets, partitions_of, refresh
+from vectis_redpanda._internals import committed_offsets, guard_commits, partitions_of, refresh
 from vectis_redpanda._link import stop_consumer
 from vectis_redpanda._namesake import Namesake
 from vectis_redpanda._silence import Silence
@@ -194,6 +194,7 @@ class Member:
             handover = Handover(
                 intake, self._rebalance_timeout, self._starts, self._callbacks, self._namesake
             )
+            guard_commits(consumer, lambda: handover.counted_in)
             consumer.subscribe(self._topics, listener=handover)
             if missing:
                 await self._until_made(consumer, missing)
@@ -256,7 +257,10 @@ class Member:
         if handover.intake.held:
             await handover.let_go()
         await self._leave(handover)
-        await self._join()
+        try:
+            await self._join()
+        except ConfigError as error:  # it was right at the start, so it may be again
+            raise TransportError(str(error)) from error
         self._ended = False
 
     # ------------------------------------------------------------ offsets
