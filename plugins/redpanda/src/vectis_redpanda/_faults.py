@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from vectis.core.exceptions import Fate
     from vectis.core.message import TopicPartition
 
-__all__ = ["DISPLACED", "TOO_LARGE", "explained", "missing_topic", "unpublished", "unreadable"]
+__all__ = [
+    "DISPLACED",
+    "TOO_LARGE",
+    "explained",
+    "missing_topic",
+    "out_of_range",
+    "unpublished",
+    "unreadable",
+]
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 """The batch is larger than the broker takes; it says nothing about which message is."""
@@ -99,6 +107,23 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
             "of another kind in it. Stop them, or choose another name in [consumer] group"
         )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def out_of_range(where: TopicPartition, wanted: int, offset: int) -> str:
+    """Say that an offset is not there, at which one reading goes on, and why.
+
+    Args:
+        where: The partition.
+        wanted: What was to be read.
+        offset: What is read instead.
+    """
+    why = "the partition ends there, so the topic was made anew, or lost records with a broker"
+    if offset > wanted:
+        why = (
+            f"{offset - wanted:,} offsets were deleted before they were read: see retention.ms "
+            "and retention.bytes of the topic"
+        )
+    return f"{where} has no offset {wanted}, reading goes on at {offset}: {why}"
 
 
 def unreadable(

@@ -54,7 +54,7 @@ class Handover(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_assigned, self._on_revoked = callbacks
         self._namesake = namesake
         self._assigned: frozenset[TopicPartition] | None = None  # and nobody was told yet
-        self._generation = -1  # of the group, in which what is held was assigned
+        self._generation = NOBODY  # in which what is held was assigned
         self._released: asyncio.Future[None] | None = None  # the group waits for it
         self._since = monotonic()  # the group last said something
         intake.barred = True  # until something was assigned
@@ -78,7 +78,7 @@ class Handover(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
         """Wait until `settle` has let go; the member stays in the group meanwhile."""
-        if membership(self.intake.consumer) == NOBODY:
+        if self._generation != NOBODY and membership(self.intake.consumer) == NOBODY:
             self._namesake.thrown_out(monotonic() - self._since)
         self.intake.barred, self._since = True, monotonic()
         self._assigned = None

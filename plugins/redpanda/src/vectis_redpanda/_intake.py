@@ -17,7 +17,7 @@ from aiokafka import errors
 
 from vectis.core.exceptions import TransportError
 from vectis.core.message import TopicPartition
-from vectis_redpanda._faults import explained
+from vectis_redpanda._faults import explained, out_of_range
 from vectis_redpanda._internals import check_group, has_ended
 from vectis_redpanda._internals_records import Taken, taken
 from vectis_redpanda._standing import Standing
@@ -302,24 +302,7 @@ class Intake:
             self._ahead[where] = ahead
         if offset == wanted:
             return
-        if offset > wanted:
-            why = (
-                f"{offset - wanted:,} offsets were deleted before they were read: see retention.ms "
-                "and retention.bytes of the topic"
-            )
-        else:
-            why = (
-                "the partition ends there, so the topic was made anew, or lost records with a "
-                "broker"
-            )
-        logger.error(
-            "%s: %s has no offset %d, reading goes on at %d: %s",
-            self._named,
-            where,
-            wanted,
-            offset,
-            why,
-        )
+        logger.error("%s: %s", self._named, out_of_range(where, wanted, offset))
 
     def silence(self) -> float:
         """Return for how many seconds nothing was heard of the partitions that are wanted."""

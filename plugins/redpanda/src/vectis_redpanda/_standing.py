@@ -6,6 +6,7 @@ A record must never be passed over for that: what is behind it would be committe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from math import inf
 from time import monotonic
@@ -73,7 +74,9 @@ class Standing:
         for where in due:
             partition = self._partitions[where]
             self.forget(where)
-            self._consumer.resume(partition)
+            # One that the group has taken away meanwhile is settled with the next fetch.
+            with contextlib.suppress(errors.IllegalStateError):
+                self._consumer.resume(partition)
         return bool(due)
 
     async def see_to(
