@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.record.util import calc_crc32c
 
 from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["read", "read_all", "write"]
+__all__ = ["read", "read_all", "write", "write_named"]
+
+STANDS_IN = "ZZZZ"  # for a header's name
+CHECKSUM = slice(17, 21)  # of what follows in a batch
 
 
 def write(
@@ -21,9 +25,10 @@ def write(
     *,
     key: bytes | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
+    partition: int = 0,
     **settings: Any,
 ) -> None:
-    """Write values, in partition 0 and in this order; return when the broker has them.
+    """Write values, in one partition and in this order; return when the broker has them.
 
     Args:
         servers: The bootstrap servers.
@@ -31,6 +36,7 @@ def write(
         values: None is a tombstone, which needs a key.
         key: The key of each.
         headers: The headers of each.
+        partition: The partition.
         settings: What aiokafka is told besides.
     """
 
@@ -39,8 +45,35 @@ def write(
         try:
             await producer.start()
             for value in values:
-                await producer.send_and_wait(topic, value, key, 0, headers=list(headers))
+                await producer.send_and_wait(topic, value, key, partition, headers=list(headers))
         finally:  # `async with` does not close one that could not start
+            await producer.stop()
+
+    run(main())
+
+
+def write_named(
+    servers: str, topic: str, values: Sequence[bytes], *, name: bytes, partition: int = 0
+) -> None:
+    """Write values in one batch, each with a header whose name may be any four bytes.
+
+    aiokafka takes names that are text only; librdkafka writes any.
+    """
+    assert len(name) == len(STANDS_IN), "the record has its length in it"
+
+    async def main() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=servers)
+        try:
+            await producer.start()
+            batch = producer.create_batch()
+            for value in values:
+                headers = [(STANDS_IN, b"value")]
+                batch.append(key=b"7", value=value, timestamp=None, headers=headers)
+            written = bytearray(batch._build().replace(STANDS_IN.encode(), name))
+            written[CHECKSUM] = calc_crc32c(bytes(written[CHECKSUM.stop :])).to_bytes(4, "big")
+            batch._buffer = written
+            await (await producer.send_batch(batch, topic, partition=partition))
+        finally:
             await producer.stop()
 
     run(main())

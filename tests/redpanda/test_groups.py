@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from tests.kafka.groups import committed
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.counter import Counter
-from vectis.core.exceptions import TransportError
+from vectis.core.exceptions import LeaseLost, TransportError
 from vectis.core.testing.contract import Member, until_shared
 from vectis.core.worker import Worker
-from vectis_redpanda import RedpandaSettings, RedpandaTransport
+from vectis_redpanda import RedpandaSettings, RedpandaTransport, _member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.kafka.fixtures import Shared
 
@@ -172,6 +172,61 @@ def test_a_member_whose_fetching_has_ended_is_made_anew_and_reads_on(
                 while one.deliveries[-1].value != b"after":
                     await fetch(one)
                 assert values(one) == [b"before", b"after"]
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_commit_that_waits_while_the_group_is_lost_stores_nothing(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    write(broker.servers, topic, [b"1", b"2"])
+    group = unique_name("group")
+
+    async def main() -> None:
+        async with Member(transport(broker.servers), topic, group) as member:
+            await member.read(2)
+            coordinator = member.consumer._handover.intake.consumer._coordinator  # type: ignore[attr-defined]
+            async with coordinator._commit_lock:  # as while the broker with the group is away
+                committing = asyncio.create_task(member.commit())
+                await asyncio.sleep(0)
+                await coordinator._maybe_leave_group()  # and the group has given this member up
+            with pytest.raises(LeaseLost):
+                await committing
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+    assert committed(broker.servers, group, topic) == {}, "a group without members would take it"
+
+
+def test_a_worker_that_connects_anew_goes_on_without_its_topic_for_letters(
+    broker: Shared,
+    new_topic: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topic = new_topic(partitions=1)
+    write(broker.servers, topic, [b"1"])
+
+    async def refused(*_: object) -> dict[str, TransportError]:
+        return {f"{topic}.dlq": TransportError("it may not be made any more")}
+
+    async def main() -> None:
+        # A member whose start was broken off is given up after a session.
+        reading = transport(broker.servers, session_timeout=broker.session)
+        async with Member(reading, topic, unique_name("group")) as member:
+            await member.read(1)
+            monkeypatch.setattr(_member, "missing_dead_letters", refused)
+            member.consumer._handover.intake.consumer._fetcher._fetch_task.cancel()  # type: ignore[attr-defined]
+            told = ""
+            while not told:  # what a worker tells of, and tries again
+                try:
+                    await member.fetch()
+                except TransportError as error:
+                    told = str(error)
+            assert "it may not be made any more" in told
+            monkeypatch.undo()
+            await asyncio.to_thread(write, broker.servers, topic, [b"2"])
+            while not member.deliveries[1:]:
+                await fetch(member)
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 

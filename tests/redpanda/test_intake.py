@@ -1,6 +1,7 @@
 """What was received ahead of a fetch, in moments that no broker can be brought to on demand.
 
-aiokafka is replaced at the edge of `_internals`: what it gives and when it raises is written here.
+aiokafka is replaced at the edge of `_internals_records`: what it gives, and when it gives nothing,
+is written here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aiokafka import errors
 from vectis.core.message import Delivery, TopicPartition
 from vectis_redpanda import _intake
 from vectis_redpanda._intake import Intake
+from vectis_redpanda._internals_records import Failed, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,7 @@ class Log:
         self.first = first
         self.end = end
         self.next: dict[Any, int] = {}
-        self.fails: list[Exception | None] = []  # what the next calls raise, if anything
+        self.missing: list[int | None] = []  # the offsets that the next calls do not find, if any
 
     def seek(self, partition: Any, offset: int) -> None:
         self.next[TopicPartition(*partition)] = offset
@@ -42,27 +44,26 @@ class Log:
     async def end_offsets(self, partitions: Any) -> dict[Any, int]:
         return dict.fromkeys(partitions, self.end)
 
-    async def taken(
-        self, consumer: Any, partitions: Any, seconds: float, most: int
-    ) -> dict[KafkaPartition, list[Delivery]]:
-        if self.fails and (error := self.fails.pop(0)) is not None:
-            raise error
+    async def taken(self, consumer: Any, partitions: Any, seconds: float, most: int) -> Taken:
+        if self.missing and (offset := self.missing.pop(0)) is not None:
+            partition = KafkaPartition(*ONE)
+            error = errors.OffsetOutOfRangeError({partition: offset})
+            return Taken({}, {partition: Failed(error, offset, unpacking=False)})
         if not self.next:
-            return {}
+            return Taken({}, {})
         where, most = min(partitions), min(most, _FETCHED)
         begin = self.next[where]
         self.next[where] = begin + most
         deliveries = [
             Delivery(where.topic, where.partition, offset) for offset in range(begin, begin + most)
         ]
-        return {KafkaPartition(*where): deliveries}
+        return Taken({KafkaPartition(*where): deliveries}, {})
 
 
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Log], Intake]:
     def make(log: Log) -> Intake:
         monkeypatch.setattr(_intake, "taken", log.taken)
-        monkeypatch.setattr(_intake, "give_deliveries", lambda consumer: None)
         monkeypatch.setattr(_intake, "has_ended", lambda consumer: False)
         return Intake(log, "group shop", 1.0, "shop")
 
@@ -80,7 +81,7 @@ def test_an_offset_out_of_range_while_a_fetch_waits_loses_nothing_that_comes_the
     intake = reading(log)
 
     async def main() -> list[int]:
-        log.fails = [None, errors.OffsetOutOfRangeError({KafkaPartition(*ONE): 3})]
+        log.missing = [None, 3]
         intake.hold({ONE: 3})
         log.next.clear()  # nothing is there yet
         assert await intake.take(5) == []
@@ -104,7 +105,7 @@ def test_an_offset_out_of_range_drops_nothing_that_was_received(
     async def main() -> list[int]:
         intake.hold({ONE: 0})
         found = offsets(await intake.take(50))
-        log.fails = [errors.OffsetOutOfRangeError({KafkaPartition(*ONE): _FETCHED})]
+        log.missing = [_FETCHED]
         while len(found) < 300:
             found += offsets(await intake.take(50))
         return found

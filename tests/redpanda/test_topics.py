@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.core.cli_world import World
+from tests.kafka.broker import brokers
+from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
 from vectis.core import Hub
 from vectis.core.exceptions import ConfigError, TransportError
@@ -78,11 +80,39 @@ def test_a_topic_for_letters_that_is_too_tight_is_found(world: World, broker: Sh
     )
 
 
+def test_a_topic_for_letters_that_forgets_them_is_found(world: World, broker: Shared) -> None:
+    topic = create_topic(broker.servers, unique_name("forgetful"))
+    config = {"max.message.bytes": "2000000", "cleanup.policy": "compact", "retention.ms": "1000"}
+    create_topic(broker.servers, f"{topic}.dlq", config=config)
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    answer = world.vectis("topics", "check", "--module", "shop")
+    assert answer.code == 1
+    assert "does not keep dead letters until somebody has seen to them" in answer.out
+    assert "set its cleanup.policy to delete, retention.ms to -1" in answer.out
+
+
+def test_letters_are_kept_on_a_cluster_that_compacts(tmp_path: Path, kafka_jars: Path) -> None:
+    compacts = {"log.cleanup.policy": "compact", "log.retention.bytes": "1000000"}
+    with brokers(tmp_path / "broker", kafka_jars, settings=compacts) as (broker,):
+        world = World(tmp_path)
+        world.config(f'[redpanda]\nbootstrap_servers = "{broker.servers}"')
+        (world.here / "shop.py").write_text(HANDLERS.format(topic="orders"))
+        assert world.vectis("topics", "create", "orders", "orders.dlq").code == 0
+        write(broker.servers, "orders.dlq", [b"a letter without a key"])
+        alone = {"VECTIS_PLUGINS_DISABLE": "commerce"}  # which has topics of its own
+        checked = world.vectis("topics", "check", "--module", "shop", **alone)
+        assert checked.code == 0, checked.out
+
+
 def test_the_topics_are_listed_and_checked_without_a_module_that_does_not_import(
     world: World, broker: Shared
 ) -> None:
     topic = create_topic(broker.servers, unique_name("orders"))
-    create_topic(broker.servers, f"{topic}.dlq", config={"max.message.bytes": "2000000"})
+    create_topic(
+        broker.servers,
+        f"{topic}.dlq",
+        config={"max.message.bytes": "2000000", "retention.ms": "-1"},
+    )
     (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
     (world.here / "broken.py").write_text("raise ValueError('half written')")
     asked = ("topics", "check", "--module", "shop")

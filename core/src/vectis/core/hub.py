@@ -64,6 +64,10 @@ class Hub:
         observers: Objects with lifecycle hooks of the program's own. They are no plugins: the
             config neither lists nor disables them.
 
+    Attributes:
+        member: Which of several workers with the same config this process is, from 1; None when no
+            supervisor has started it. For what must not be the same in two of them.
+
     Raises:
         ConfigError: A setting of Vectis's own tables cannot be used.
         PluginError: `[plugins] require` names a plugin that is missing or broken, or a hook of an
@@ -91,6 +95,7 @@ class Hub:
         self._lock = ForkSafeLock()
         self._in_background = False  # whether producers may be open on that loop
         self._sends: dict[str, Send] = {}
+        self.member: int | None = None
         self.owner = APP  # while a plugin registers, its name
         self.config = _config(config)
         self.hub_settings = self.config.table("hub", HubSettings)

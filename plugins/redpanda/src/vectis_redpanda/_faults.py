@@ -14,8 +14,17 @@ from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
     from vectis.core.exceptions import Fate
+    from vectis.core.message import TopicPartition
 
-__all__ = ["DISPLACED", "TOO_LARGE", "explained", "missing_topic", "unpublished"]
+__all__ = [
+    "DISPLACED",
+    "TOO_LARGE",
+    "explained",
+    "missing_topic",
+    "out_of_range",
+    "unpublished",
+    "unreadable",
+]
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 """The batch is larger than the broker takes; it says nothing about which message is."""
@@ -83,6 +92,11 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
             f"group {group} is in use by members that share partitions in another way: "
             "stop them, or choose another name in [consumer] group"
         )
+    if isinstance(error, errors.UnsupportedCodecError):
+        return (
+            f"it is compressed in a way that is not known here ({_argument(error)}); all but gzip "
+            "need the package cramjam: `pip install cramjam`, and start again"
+        )
     if isinstance(error, errors.InvalidSessionTimeoutError):
         return "the broker does not allow [redpanda] session_timeout: choose another one"
     # The text of aiokafka's errors begins with their name, too.
@@ -93,6 +107,50 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
             "of another kind in it. Stop them, or choose another name in [consumer] group"
         )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def out_of_range(where: TopicPartition, wanted: int, offset: int) -> str:
+    """Say that an offset is not there, at which one reading goes on, and why.
+
+    Args:
+        where: The partition.
+        wanted: What was to be read.
+        offset: What is read instead.
+    """
+    why = "the partition ends there, so the topic was made anew, or lost records with a broker"
+    if offset > wanted:
+        why = (
+            f"{offset - wanted:,} offsets were deleted before they were read: see retention.ms "
+            "and retention.bytes of the topic"
+        )
+    return f"{where} has no offset {wanted}, reading goes on at {offset}: {why}"
+
+
+def unreadable(
+    where: TopicPartition, offset: int, error: BaseException, group: str | None, again: float
+) -> str:
+    """Say that a partition stands still, at which record and why, and how it goes on.
+
+    Args:
+        where: The partition.
+        offset: What is to be read next.
+        error: What was raised instead.
+        group: The consumer group that reads, if one does.
+        again: Seconds until it is tried again.
+    """
+    said = (
+        f"{where} cannot be read on from offset {offset} and stands still there, the other "
+        f"partitions go on: {explained(error, topic=where.topic, group=group)}. "
+        f"It is tried again every {again:g} s"
+    )
+    known = (errors.UnsupportedCodecError, errors.TopicAuthorizationFailedError)
+    if isinstance(error, known) or group is None:
+        return said
+    return (
+        f"{said}. To go on without what cannot be read, stop the workers and move the group behind "
+        f"it: `kafka-consumer-groups.sh --reset-offsets --group {group} "
+        f"--topic {where.topic}:{where.partition} --to-offset ... --execute`, or `rpk group seek`"
+    )
 
 
 def unpublished(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiokafka import ConsumerRebalanceListener
 
 from vectis.core.message import TopicPartition
-from vectis_redpanda._internals import membership
+from vectis_redpanda._internals import NOBODY, membership
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vectis.core.transport import Assigned
     from vectis_redpanda._intake import Intake
+    from vectis_redpanda._namesake import Namesake
 
     Starts = Callable[[Intake, frozenset[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 
@@ -36,17 +37,24 @@ class Handover(ConsumerRebalanceListener):  # type: ignore[misc]
         timeout: Seconds that the group waits for a member to let go.
         starts: Says at which offset each of the partitions begins that were assigned.
         callbacks: Who is told of what was assigned, and of what is to be let go.
+        namesake: Is told when the group does not count this member in any more.
     """
 
     def __init__(
-        self, intake: Intake, timeout: float, starts: Starts, callbacks: tuple[Assigned, Assigned]
+        self,
+        intake: Intake,
+        timeout: float,
+        starts: Starts,
+        callbacks: tuple[Assigned, Assigned],
+        namesake: Namesake,
     ) -> None:
         self.intake = intake
         self._timeout = timeout
         self._starts = starts
         self._on_assigned, self._on_revoked = callbacks
+        self._namesake = namesake
         self._assigned: frozenset[TopicPartition] | None = None  # and nobody was told yet
-        self._generation = -1  # of the group, in which what is held was assigned
+        self._generation = NOBODY  # in which what is held was assigned
         self._released: asyncio.Future[None] | None = None  # the group waits for it
         self._since = monotonic()  # the group last said something
         intake.barred = True  # until something was assigned
@@ -70,6 +78,8 @@ class Handover(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
         """Wait until `settle` has let go; the member stays in the group meanwhile."""
+        if self._generation != NOBODY and membership(self.intake.consumer) == NOBODY:
+            self._namesake.thrown_out(monotonic() - self._since)
         self.intake.barred, self._since = True, monotonic()
         self._assigned = None
         if self.intake.held:

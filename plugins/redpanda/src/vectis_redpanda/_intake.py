@@ -7,6 +7,7 @@ the business of `_member` and `_reader`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,19 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors
 
 from vectis.core.exceptions import TransportError
-from vectis.core.message import Delivery, TopicPartition
-from vectis_redpanda._faults import explained
-from vectis_redpanda._internals import check_group, delivery_of, give_deliveries, has_ended, taken
+from vectis.core.message import TopicPartition
+from vectis_redpanda._faults import explained, out_of_range
+from vectis_redpanda._internals import check_group, has_ended
+from vectis_redpanda._internals_records import Taken, taken
+from vectis_redpanda._standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from aiokafka import AIOKafkaConsumer
+
+    from vectis.core.message import Delivery
+    from vectis_redpanda._internals_records import Failed
 
 __all__ = ["Ended", "Intake"]
 
@@ -59,9 +65,9 @@ class Intake:
         self._paused: set[TopicPartition] = set()
         self._ahead: dict[TopicPartition, list[Delivery]] = {}  # not taken yet, nobody's turn first
         self._wanted: frozenset[TopicPartition] | None = None  # not paused; None: to be made
-        self._waiting: asyncio.Task[dict[KafkaPartition, list[Any]]] | None
-        self._waiting = None
+        self._waiting: asyncio.Task[Taken] | None = None
         self._stale: set[TopicPartition] = set()  # moved or let go while that waits
+        self._standing = Standing(consumer, named, patience, group)
         self._wake: asyncio.Future[None] | None = None
         self._woken = False
         self.barred = False
@@ -96,6 +102,7 @@ class Intake:
             self._paused.discard(where)
             self._ahead.pop(where, None)
             self._stale.add(where)
+            self._standing.forget(where)
         self._changed()
 
     def move(self, where: TopicPartition, offset: int) -> None:
@@ -104,6 +111,10 @@ class Intake:
         self._stale.add(where)
         self._abort()
         self.consumer.seek(self._held[where], offset)
+        if where in self._standing.partitions:
+            self._standing.forget(where)
+            self.consumer.resume(self._held[where])
+            self._wanted = None
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Leave partitions out. What was received of them is kept: aiokafka would drop it."""
@@ -131,18 +142,22 @@ class Intake:
     async def take(self, most: int) -> list[Delivery]:
         """Return what is there now, up to so many deliveries, each partition in its turn.
 
+        What cannot be read is told in the log, and keeps nothing else from coming.
+
         Raises:
             Ended: It will never be there.
-            TransportError: A partition cannot be read.
+            TransportError: The brokers or the group stand in the way.
         """
         self._woken = False
         await self._collect()
         if self.barred:
             await self.check_group()
             return []
+        if self._standing and self._standing.due():
+            self._wanted = None
         wanted = self._wanted
         if wanted is None:
-            wanted = self._wanted = self.held - self._paused
+            wanted = self._wanted = self.held - self._paused - self._standing.partitions
         if not wanted:
             return []
         if sum(len(self._ahead.get(where, ())) for where in wanted) < most:
@@ -202,18 +217,28 @@ class Intake:
         if waiting.cancelled():
             return
         try:
-            records = waiting.result()
+            found = waiting.result()
         except Exception as error:
             await self._recover(error)
             return
-        stale = self._stale
-        self._keep({p: some for p, some in records.items() if TopicPartition(*p) not in stale})
+        for partition in [*found.records, *found.failed]:
+            if TopicPartition(*partition) in self._stale:
+                found.records.pop(partition, None)
+                found.failed.pop(partition, None)
+        await self._keep(found)
 
-    def _keep(self, records: Mapping[KafkaPartition, Sequence[Any]]) -> None:
-        for partition, some in records.items():
+    async def _keep(self, found: Taken) -> None:
+        # All of it, before anything is waited for: aiokafka has moved on behind it.
+        for partition, some in found.records.items():
             where = TopicPartition(*partition)
             if where in self._held:
-                self._ahead.setdefault(where, []).extend(_deliveries(partition, some))
+                self._ahead.setdefault(where, []).extend(some)
+        for partition, failed in found.failed.items():
+            where = TopicPartition(*partition)
+            if where in self._held:
+                # One that its group has taken away meanwhile is settled with the next fetch.
+                with contextlib.suppress(errors.IllegalStateError):
+                    await self._see_to(where, failed)
 
     def _from_ahead(self, most: int) -> list[Delivery]:
         found: list[Delivery] = []
@@ -228,22 +253,17 @@ class Intake:
         return found
 
     async def _receive(self, wanted: frozenset[TopicPartition], most: int) -> None:
-        give_deliveries(self.consumer)
         try:
-            self._keep(await taken(self.consumer, wanted, 0, most))
+            found = await taken(self.consumer, wanted, 0, most)
         except Exception as error:
             await self._recover(error)
+        else:
+            await self._keep(found)
 
     # ------------------------------------------------------------ what goes wrong
 
     async def _recover(self, error: Exception) -> None:
-        """Go on after an error if that can be, or raise what to do about it."""
-        if isinstance(error, errors.OffsetOutOfRangeError):
-            for partition, offset in dict(error.args[0]).items():
-                await self._back_in_range(TopicPartition(*partition), offset)
-            return
-        if isinstance(error, errors.NoOffsetForPartitionError):
-            return  # it was assigned a moment ago, and is about to get its offset
+        """Raise what to do about an error that concerns all partitions."""
         if has_ended(self.consumer):
             said = explained(error, group=self._group)
             raise Ended(f"{self._named}: {said}") from error
@@ -251,6 +271,19 @@ class Intake:
             said = explained(error, group=self._group)
             raise TransportError(f"{self._named}: {said}") from error
         raise error
+
+    async def _see_to(self, where: TopicPartition, failed: Failed) -> None:
+        """Have a partition go on from which nothing more came, if that can be."""
+        if isinstance(failed.error, errors.OffsetOutOfRangeError):
+            await self._back_in_range(where, failed.offset)
+            return
+        if isinstance(failed.error, errors.NoOffsetForPartitionError):
+            return  # it was assigned a moment ago, and is about to get its offset
+        self._wanted = None
+        more = await self._standing.see_to(where, self._held[where], failed)
+        self._wanted = None
+        if more:
+            self._ahead.setdefault(where, []).extend(more)
 
     async def _back_in_range(self, where: TopicPartition, wanted: int) -> None:
         """Go on at the nearest offset that there is, and report what is missing."""
@@ -267,26 +300,9 @@ class Intake:
         self.move(where, offset)
         if ahead:
             self._ahead[where] = ahead
-        if offset == wanted or not wanted:
+        if offset == wanted:
             return
-        if offset > wanted:
-            why = (
-                f"{offset - wanted:,} offsets were deleted before they were read: see retention.ms "
-                "and retention.bytes of the topic"
-            )
-        else:
-            why = (
-                "the partition ends there, so the topic was made anew, or lost records with a "
-                "broker"
-            )
-        logger.error(
-            "%s: %s has no offset %d, reading goes on at %d: %s",
-            self._named,
-            where,
-            wanted,
-            offset,
-            why,
-        )
+        logger.error("%s: %s", self._named, out_of_range(where, wanted, offset))
 
     def silence(self) -> float:
         """Return for how many seconds nothing was heard of the partitions that are wanted."""
@@ -330,10 +346,3 @@ class Intake:
         except (errors.KafkaError, TimeoutError) as error:
             raise TransportError(f"{self._named}: {explained(error)}") from error
         return {TopicPartition(*partition): offset for partition, offset in answer.items()}
-
-
-def _deliveries(partition: KafkaPartition, records: Sequence[Any]) -> Sequence[Delivery]:
-    # What a fetch that waited was given is aiokafka's own class.
-    if isinstance(records[0], Delivery):
-        return records
-    return [delivery_of(partition, record) for record in records]

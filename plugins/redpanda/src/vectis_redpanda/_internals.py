@@ -10,35 +10,36 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from copy import copy
-from operator import itemgetter
+from functools import partial
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
-from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from vectis.core.message import Delivery, TopicPartition
+from vectis.core.message import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka import TopicPartition as KafkaPartition
     from aiokafka.admin import AIOKafkaAdminClient
-    from aiokafka.client import AIOKafkaClient
     from aiokafka.producer.message_accumulator import BatchBuilder
 
 __all__ = [
+    "NOBODY",
     "check_group",
     "committed_offsets",
-    "delivery_of",
+    "create_no_topics",
     "drop_consumer",
     "drop_producer",
     "enqueued",
-    "give_deliveries",
+    "guard_commits",
     "has_ended",
     "knows_controller",
     "membership",
@@ -46,10 +47,11 @@ __all__ = [
     "partitions_of",
     "records_of",
     "refresh",
-    "taken",
 ]
 
-_VALUE = itemgetter(1)
+NOBODY = -1
+"""The generation of who is not in the group, or not any more."""
+
 _AGAIN = 0.1  # seconds until a coordinator that is not ready is asked again
 _WAIT = 1.0  # seconds for what was cancelled to give way
 
@@ -103,7 +105,7 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
 
 
 def membership(consumer: AIOKafkaConsumer) -> int:
-    """Return the generation of the group in which this member is, or -1 when it is in none.
+    """Return the generation of the group in which this member is, or `NOBODY` when it is in none.
 
     A commit outside of every generation would be taken by a group without members, and so one of a
     member that was thrown out must not be tried.
@@ -119,11 +121,41 @@ def check_group(consumer: AIOKafkaConsumer) -> None:
     consumer._coordinator.check_errors()
 
 
+def guard_commits(consumer: AIOKafkaConsumer, counted_in: Callable[[], bool]) -> None:
+    """Have no commit sent once this member is not counted in any more.
+
+    aiokafka sends one with the generation of that moment, again and again while the coordinator is
+    away. That of a member that has lost its group meanwhile is in none, which a group without
+    members takes, or in a later one: offsets of others would go back.
+    """
+    send = consumer._coordinator._do_commit_offsets
+
+    async def guarded(assignment: Any, offsets: Any) -> None:
+        if not counted_in():
+            raise errors.IllegalGenerationError(consumer._group_id)
+        await send(assignment, offsets)  # it makes the request before it waits for anything
+
+    consumer._coordinator._do_commit_offsets = guarded
+
+
 def has_ended(consumer: AIOKafkaConsumer) -> bool:
     """Tell whether a consumer has ended for good by itself (#847, #1037)."""
     coordinator, fetcher = consumer._coordinator, consumer._fetcher
     task = getattr(coordinator, "_coordination_task", None)
     return fetcher is None or fetcher._fetch_task.done() or (task is not None and task.done())
+
+
+def create_no_topics(consumer: AIOKafkaConsumer) -> None:
+    """Have a consumer that has not started yet look at topics without creating any.
+
+    aiokafka asks again and again for the topics that are read, in a way that has the broker create
+    those that are not there, and takes no option for it. So its method runs as it is, only with
+    another kind of request under the name that it calls.
+    """
+    update = AIOKafkaClient._metadata_update
+    asking = partial(MetadataRequest, allow_auto_topic_creation=False)
+    looking = FunctionType(update.__code__, {**update.__globals__, "MetadataRequest": asking})
+    consumer._client._metadata_update = MethodType(looking, consumer._client)
 
 
 def refresh(consumer: AIOKafkaConsumer) -> None:
@@ -163,55 +195,6 @@ def enqueued(
         raise copy(accumulator._exception)
     answer: asyncio.Future[Any] = accumulator._append_batch(batch, partition).future
     return answer
-
-
-async def taken(
-    consumer: AIOKafkaConsumer, partitions: frozenset[Any], seconds: float, most: int
-) -> dict[KafkaPartition, list[Any]]:
-    """Return what is there of partitions, or comes in time: as `getmany`, but fairly and quickly.
-
-    `getmany` empties one partition before the next, and looks for each of them in a list of all:
-    with 500 partitions that took three quarters of the time.
-
-    Args:
-        consumer: It.
-        partitions: At least one.
-        seconds: How long to wait when there is nothing.
-        most: How many records.
-    """
-    if consumer._closed:
-        raise errors.ConsumerStoppedError
-    consumer._coordinator.check_errors()
-    fetcher = consumer._fetcher
-    with consumer._subscription.fetch_context():
-        found = await fetcher.fetched_records(partitions, seconds, max_records=most)
-    for partition in found:
-        if partition in fetcher._records:  # it has more, and waits until the others had a turn
-            fetcher._records.move_to_end(partition)
-    records: dict[KafkaPartition, list[Any]] = found
-    return records
-
-
-def give_deliveries(consumer: AIOKafkaConsumer) -> None:
-    """Have aiokafka make deliveries of the records that it has received, and not its own class.
-
-    Making both costs two of the five microseconds that a record takes.
-    """
-    for received in consumer._fetcher._records.values():
-        records = getattr(received, "_partition_records", None)
-        if records is not None:
-            records._consumer_record = delivery_of
-
-
-def delivery_of(partition: KafkaPartition, record: Any) -> Delivery:
-    """Return the delivery of a record, as aiokafka has it."""
-    headers = tuple(record.headers)
-    if None in map(_VALUE, headers):  # other programs may write one without any bytes
-        headers = tuple((name, value or b"") for name, value in headers)
-    topic, number = partition
-    return Delivery(
-        topic, number, record.offset, record.key, record.value, headers, record.timestamp
-    )
 
 
 async def knows_controller(admin: AIOKafkaAdminClient) -> bool:

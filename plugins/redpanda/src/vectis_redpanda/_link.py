@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from vectis.core.exceptions import TransportError
 from vectis_redpanda._diagnosis import diagnose
 from vectis_redpanda._faults import explained
-from vectis_redpanda._internals import drop_consumer, drop_producer
+from vectis_redpanda._internals import create_no_topics, drop_consumer, drop_producer
 from vectis_redpanda._noise import quieten
 from vectis_redpanda._security import client_options, servers_of
 
@@ -111,6 +111,8 @@ class Link:
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=512 * 1024,
         )
+        if group is None:
+            create_no_topics(consumer)
         await self._started(
             consumer.start, lambda: drop_consumer(consumer), settings.request_timeout
         )

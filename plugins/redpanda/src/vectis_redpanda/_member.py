@@ -19,8 +19,9 @@ from vectis.core.message import TopicPartition
 from vectis_redpanda._faults import explained, missing_topic
 from vectis_redpanda._handover import Handover
 from vectis_redpanda._intake import Ended, Intake
-from vectis_redpanda._internals import committed_offsets, partitions_of, refresh
+from vectis_redpanda._internals import committed_offsets, guard_commits, partitions_of, refresh
 from vectis_redpanda._link import stop_consumer
+from vectis_redpanda._namesake import Namesake
 from vectis_redpanda._silence import Silence
 from vectis_redpanda._topics import missing_dead_letters
 
@@ -62,6 +63,7 @@ class Member:
         self._callbacks: tuple[Assigned, Assigned] | None = None
         self._handover: Handover | None = None
         self._silence = Silence(link, self._named)
+        self._namesake = Namesake(link.settings, self._named)
         self._finder: asyncio.Task[None] | None = None
         self._ended = False  # whether aiokafka's consumer is of no use any more
         self._closed = False
@@ -189,7 +191,10 @@ class Member:
             missing = set(self._topics) - (await self._existing(consumer)).keys()
             patience = self._link.settings.request_timeout
             intake = Intake(consumer, self._named, patience, self._group)
-            handover = Handover(intake, self._rebalance_timeout, self._starts, self._callbacks)
+            handover = Handover(
+                intake, self._rebalance_timeout, self._starts, self._callbacks, self._namesake
+            )
+            guard_commits(consumer, lambda: handover.counted_in)
             consumer.subscribe(self._topics, listener=handover)
             if missing:
                 await self._until_made(consumer, missing)
@@ -252,7 +257,10 @@ class Member:
         if handover.intake.held:
             await handover.let_go()
         await self._leave(handover)
-        await self._join()
+        try:
+            await self._join()
+        except ConfigError as error:  # it was right at the start, so it may be again
+            raise TransportError(str(error)) from error
         self._ended = False
 
     # ------------------------------------------------------------ offsets

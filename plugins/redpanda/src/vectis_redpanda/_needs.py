@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from vectis.core.topics import UsedTopic
     from vectis_redpanda._topics import Topic
 
-__all__ = ["HEADROOM", "Verdict", "compared", "is_dead_letters", "needed"]
+__all__ = ["HEADROOM", "KEEPING", "Verdict", "compared", "is_dead_letters", "needed"]
 
 HEADROOM = 65_536
 """Bytes that a dead letter may be larger than the message in it: the headers that say why."""
+
+KEEPING = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""How a topic keeps dead letters until somebody deletes them. A compacted one would take none
+without a key, and keep one of each; a cluster may have any of it otherwise by default."""
 
 
 @attrs.frozen
@@ -65,11 +69,14 @@ def _verdict(topic: UsedTopic, name: str, found: Mapping[str, Topic]) -> Verdict
         return Verdict(name, "missing", f"`vectis topics create {topic.name}`")
     if name == topic.name or topic.name not in found:
         return Verdict(name)
+    problems, remedies = [], []
     wanted = found[topic.name].largest + HEADROOM
-    if found[name].largest >= wanted:
-        return Verdict(name)
-    return Verdict(
-        name,
-        f"a dead letter of a message that {topic.name} takes may be too large for it",
-        f"set its max.message.bytes to {wanted:,}",
-    )
+    if found[name].largest < wanted:
+        problems.append(f"a dead letter of a message that {topic.name} takes may be too large")
+        remedies.append(f"max.message.bytes to {wanted}")
+    # What this user may not see is not there, and nothing is said of it.
+    lost = {k: v for k, v in KEEPING.items() if found[name].config.get(k, v) != v}
+    if lost:
+        problems.append("it does not keep dead letters until somebody has seen to them")
+        remedies += [f"{key} to {value}" for key, value in lost.items()]
+    return Verdict(name, "; ".join(problems), f"set its {', '.join(remedies)}" if remedies else "")

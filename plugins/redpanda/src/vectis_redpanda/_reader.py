@@ -49,6 +49,7 @@ class Reader:
         self._intake: Intake | None = None
         self._positions: dict[TopicPartition, int] = {}  # where to begin anew
         self._looked = 0.0
+        self._gone: frozenset[TopicPartition] = frozenset()  # what the last look did not find
         self._heard = monotonic()  # when a broker last said which partitions there are
         self._silence = Silence(link, self._named)
         self._ended = False  # whether aiokafka's consumer is of no use any more
@@ -192,13 +193,18 @@ class Reader:
             raise TransportError(f"{self._named}: {explained(error)}") from error
         except (errors.KafkaError, TimeoutError) as error:
             raise await self._unreachable(error) from error
-        self._looked = self._heard = monotonic()
+        self._heard = monotonic()
         self._missing = len(found) < len(self._topics)
         partitions = {
             TopicPartition(t, number) for t, numbers in found.items() for number in numbers
         }
+        gone = intake.held - partitions
+        if lost := gone & self._gone:  # twice in a row: a broker that starts may not know of all
+            self._drop(intake, lost)
+        self._gone = gone - lost
         if new := frozenset(partitions - intake.held):
             await self._begin(intake, new)
+        self._looked = monotonic()  # not before: what was cancelled is to be begun with at once
 
     async def _begin(self, intake: Intake, new: frozenset[TopicPartition]) -> None:
         assert self._callbacks is not None, "a running reader has its callbacks"
@@ -209,9 +215,22 @@ class Reader:
         try:
             await self._callbacks[0](new)
         except BaseException:  # nobody knows of them: assign them again next time
-            self._looked = 0.0
-            intake.let_go(new)
+            self._forget(intake, new)
             raise
+
+    def _drop(self, intake: Intake, lost: frozenset[TopicPartition]) -> None:
+        self._forget(intake, lost)
+        self._assign(intake, self._now(intake))
+        logger.warning(
+            "%s: %s went with a topic that was deleted; made again, it is read from its beginning",
+            self._named,
+            ", ".join(map(str, sorted(lost))),
+        )
+
+    def _forget(self, intake: Intake, partitions: frozenset[TopicPartition]) -> None:
+        intake.let_go(partitions)
+        for where in partitions:
+            self._positions.pop(where, None)
 
     def _now(self, intake: Intake) -> dict[TopicPartition, int]:
         """Return where each partition goes on; what was received ahead comes again."""

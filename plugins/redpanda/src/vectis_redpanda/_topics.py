@@ -14,7 +14,7 @@ from vectis.core.exceptions import TransportError
 from vectis.core.redact import one_line
 from vectis_redpanda._faults import explained
 from vectis_redpanda._internals import knows_controller
-from vectis_redpanda._needs import HEADROOM, is_dead_letters
+from vectis_redpanda._needs import HEADROOM, KEEPING, is_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -154,7 +154,7 @@ async def missing_dead_letters(link: Link, topics: Iterable[str]) -> dict[str, T
 def _config(settings: RedpandaSettings, name: str, source: Topic | None) -> dict[str, str]:
     if is_dead_letters(name):
         largest = (_USUAL if source is None else source.largest) + HEADROOM
-        return {_LARGEST: str(largest), "retention.ms": "-1", "retention.bytes": "-1"}
+        return {_LARGEST: str(largest), **KEEPING}
     config = {}
     if settings.retention_age is not None:
         config["retention.ms"] = str(int(settings.retention_age * 1000))

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from vectis.core import hookimpl
 from vectis.core.transport import Dispensable
 from vectis_redpanda._security import problem_with
@@ -79,8 +81,13 @@ class Redpanda:
         if self._transport is None:
             from vectis_redpanda.transport import RedpandaTransport
 
+            settings = settings_of(hub)
+            if settings.group_instance_id is not None and hub.member is not None:
+                # Two members with one name would throw each other out of the group for ever.
+                name = f"{settings.group_instance_id}-{hub.member}"
+                settings = attrs.evolve(settings, group_instance_id=name)
             self._transport = RedpandaTransport(
-                settings_of(hub),
+                settings,
                 config_file=hub.config.path,
                 publish_timeout=hub.hub_settings.publish_timeout,
                 drain=hub.consumer_settings.shutdown_timeout,

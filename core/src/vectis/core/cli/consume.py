@@ -108,6 +108,7 @@ def consume(
                 consuming=None if leash is None or member is None else partial(leash.say, RUNS),
                 observers=watching.observers,
                 made=watching.made,
+                member=member,
             )
         except (HookError, TransportError) as error:
             # It could not start, which is exit code 2; once it runs, the worker tries again.

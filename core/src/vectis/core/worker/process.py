@@ -113,6 +113,7 @@ def run(
     consuming: Callable[[], None] | None = None,
     observers: Sequence[object] = (),
     made: Callable[[Worker], None] | None = None,
+    member: int | None = None,
 ) -> int:
     """Consume with the default hub until SIGTERM or SIGINT, and return the exit code.
 
@@ -125,6 +126,7 @@ def run(
         consuming: Called once the worker consumes.
         observers: Given to the default hub, which is made here.
         made: Called with the worker before it starts.
+        member: The number that a supervisor gave this process.
 
     Returns:
         0 when everything begun was finished and committed, 1 when work was abandoned.
@@ -133,6 +135,7 @@ def run(
         VectisError: The worker cannot start; for the command line to show, with exit code 2.
     """
     hub = default_hub(observers)
+    hub.member = member
     import_handlers((*hub.consumer_settings.modules, *modules))
     worker = Worker(hub)
     _tune_collector()

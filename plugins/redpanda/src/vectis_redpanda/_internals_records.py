@@ -1,0 +1,254 @@
+"""What is needed of aiokafka's received records beyond its public names; belongs to `_internals`.
+
+It was read in aiokafka 0.14. Whatever breaks with another version breaks here, and the tests in
+`tests/redpanda/test_unreadable.py` show it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from operator import itemgetter
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka import errors
+from aiokafka.client import ConnectionGroup
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, PartitionRecords
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+
+from vectis.core.message import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka import TopicPartition as KafkaPartition
+
+__all__ = ["Failed", "Taken", "fetched_again", "taken", "unpacked_again"]
+
+_VALUE = itemgetter(1)
+_LENGTH, _BEHIND_LENGTH, _MAGIC = slice(8, 12), 12, 16  # in the bytes of a batch
+_HEADERS = 2  # the first layout of batches with headers, and with offsets for the whole batch
+
+
+class Failed(NamedTuple):
+    """Why nothing more came from a partition."""
+
+    error: Exception
+    offset: int
+    """What is to come next from it."""
+    unpacking: bool
+    """Whether the records are there, and aiokafka cannot read them."""
+
+
+class Taken(NamedTuple):
+    """What came from partitions, and what kept more from coming."""
+
+    records: dict[KafkaPartition, list[Delivery]]
+    failed: dict[KafkaPartition, Failed]
+
+
+async def taken(
+    consumer: AIOKafkaConsumer, partitions: Collection[Any], seconds: float, most: int
+) -> Taken:
+    """Return what is there of partitions, or comes in time, as deliveries.
+
+    As `getmany`, but fairly and quickly, and nothing gets lost. `getmany` empties one partition
+    before the next, and looks for each of them in a list of all: with 500 partitions that took
+    three quarters of the time. And when one cannot be read, it throws away what it has just taken
+    from the others, behind which they go on then.
+
+    Args:
+        consumer: It.
+        partitions: At least one.
+        seconds: How long to wait when there is nothing.
+        most: How many records.
+
+    Raises:
+        KafkaError: What stands in the way of all partitions; nothing was taken.
+    """
+    if consumer._closed:
+        raise errors.ConsumerStoppedError
+    consumer._coordinator.check_errors()
+    fetcher, subscription = consumer._fetcher, consumer._subscription
+    until = monotonic() + seconds
+    with subscription.fetch_context():
+        while True:
+            if subscription.reassignment_in_progress:
+                await subscription.wait_for_assignment()
+            found = _drained(fetcher, partitions, most)  # from here on nothing is waited for
+            left = until - monotonic()
+            if found.records or found.failed or left <= 0 or fetcher._closed:
+                return found
+            try:
+                async with asyncio.timeout(left):
+                    await fetcher._create_fetch_waiter()
+            except TimeoutError:
+                return found
+
+
+def _drained(fetcher: Any, partitions: Collection[Any], most: int) -> Taken:
+    found = Taken({}, {})
+    for partition in [*fetcher._records]:
+        if partition not in partitions:
+            if not fetcher._subscriptions.is_assigned(partition):
+                del fetcher._records[partition]
+            continue
+        received = fetcher._records[partition]
+        if isinstance(received, FetchError):
+            del fetcher._records[partition]
+            failed = _told(fetcher, partition, received._error)
+            if failed is not None:
+                found.failed[partition] = failed
+            continue
+        records, error = _unpacked(partition, received, most)
+        if records:
+            found.records[partition] = records
+            most -= len(records)
+        if error is not None:
+            # Asked for again at once, it would come again as it is.
+            del fetcher._records[partition]
+            found.failed[partition] = error
+        elif received.has_more():
+            fetcher._records.move_to_end(partition)  # it waits until the others had a turn
+        else:
+            del fetcher._records[partition]
+            fetcher._notify(fetcher._wait_consume_future)
+        if not most:
+            break
+    return found
+
+
+def _unpacked(
+    partition: KafkaPartition, received: Any, most: int
+) -> tuple[list[Delivery], Failed | None]:
+    """Take records, up to the first one that cannot be read, and move the partition on."""
+    records: list[Delivery] = []
+    if not received.check_assignment(partition):
+        return records, None  # it came for an earlier assignment, or from another offset
+    failed: Exception | None = None
+    source = received._partition_records
+    # Making aiokafka's own class first costs two of the five microseconds that a record takes.
+    source._consumer_record = _delivery
+    try:
+        for record in islice(source, most):
+            records.append(record)  # noqa: PERF402 - what comes before an error is kept
+    except Exception as error:
+        failed = error
+    received._assignment.state_value(partition).consumed_to(source.next_fetch_offset)
+    if failed is not None:
+        return records, Failed(failed, source.next_fetch_offset, unpacking=True)
+    if len(records) < most:
+        received._partition_records = None
+    return records, None
+
+
+def _told(fetcher: Any, partition: KafkaPartition, error: Exception) -> Failed | None:
+    """Return what a broker told of a partition; None when it is not about where it stands now."""
+    assignment = fetcher._subscriptions.subscription.assignment
+    state = None if assignment is None else assignment.state_value(partition)
+    if state is None or not state.has_valid_position:
+        return None
+    if isinstance(error, errors.RecordTooLargeError):
+        state.consumed_to(state.position - 1)  # aiokafka has passed over it
+    moved = isinstance(error, errors.OffsetOutOfRangeError) and (
+        error.args[0].get(partition) != state.position
+    )
+    if moved:
+        return None
+    return Failed(error, state.position, unpacking=False)
+
+
+def _delivery(partition: KafkaPartition, record: Any) -> Delivery:
+    headers = tuple(record.headers)
+    if None in map(_VALUE, headers):  # other programs may write one without any bytes
+        headers = tuple((name, value or b"") for name, value in headers)
+    topic, number = partition
+    return Delivery(
+        topic, number, record.offset, record.key, record.value, headers, record.timestamp
+    )
+
+
+# ------------------------------------------------------------ what aiokafka cannot read
+
+
+async def fetched_again(
+    consumer: AIOKafkaConsumer, partition: KafkaPartition, offset: int
+) -> tuple[bytes, Any]:
+    """Return the bytes of the batches at an offset, and the transactions in them that were aborted.
+
+    aiokafka keeps neither when it cannot read a record.
+
+    Raises:
+        KafkaError: The broker does not give them.
+    """
+    client, size = consumer._client, consumer._fetcher._max_partition_fetch_bytes
+    topic, number = partition
+    node = client.cluster.leader_for_partition(partition)
+    if node is None or node == -1:
+        raise errors.LeaderNotAvailableError(partition)
+    asked = [(topic, [(number, offset, size)])]
+    request = FetchRequest(0, 1, size, READ_COMMITTED, asked)
+    # On the connection for groups: on the other one a fetch that waits for records comes first.
+    response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
+    ((_, ((_, code, _, *rest),)),) = response.topics
+    if code:
+        raise errors.for_code(code)(partition)
+    return rest[-1], rest[2] if response.API_VERSION >= 11 else rest[-2]
+
+
+def unpacked_again(
+    partition: KafkaPartition, offset: int, batches: bytes, aborted: Any
+) -> tuple[list[Delivery], int]:
+    """Return the deliveries of the first batch, from an offset on, and the offset behind it.
+
+    A header's name need not be UTF-8 here: what is not comes as `\\\\xff`.
+
+    Raises:
+        Exception: It cannot be read in this way either.
+    """
+    source = PartitionRecords(
+        partition, _First(batches), aborted, offset, None, None, True, READ_COMMITTED
+    )
+    source._consumer_record = _delivery
+    return list(source), source.next_fetch_offset
+
+
+class _First:
+    """The first of several batches, in the place of aiokafka's `MemoryRecords`."""
+
+    def __init__(self, batches: bytes) -> None:
+        end = _BEHIND_LENGTH + int.from_bytes(batches[_LENGTH], "big")
+        if not _MAGIC < end <= len(batches) or batches[_MAGIC] < _HEADERS:
+            raise errors.CorruptRecordException("no batch that could be read in another way")
+        self._batch: _Lenient | None = _Lenient(batches[:end])
+
+    def has_next(self) -> bool:
+        return self._batch is not None
+
+    def next_batch(self) -> _Lenient | None:
+        batch, self._batch = self._batch, None
+        return batch
+
+
+class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """A batch in which the names of headers may be any bytes."""
+
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _Names(self._buffer)
+
+
+class _Names(bytearray):
+    """Bytes with parts that are made a text whatever they are."""
+
+    def __getitem__(self, where: Any) -> Any:
+        part = super().__getitem__(where)
+        return _Names(part) if isinstance(where, slice) else part
+
+    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
+        return super().decode(encoding, errors)

@@ -1,0 +1,119 @@
+"""Records that aiokafka cannot read: read in another way, or waited for, and nobody else with them.
+
+They end on aiokafka's internals in `_internals_records`; what is relied on there is seen here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kafka.groups import committed
+from tests.kafka.records import read_all, write, write_named
+from tests.kafka.topics import create_topic, unique_name
+from tests.redpanda.counter import Counter
+from tests.redpanda.test_foreign_records import GOOD
+from vectis.core.message import Message, TopicPartition
+from vectis.core.testing.contract import Member
+from vectis_redpanda import RedpandaSettings, RedpandaTransport, _standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.kafka.broker import Broker
+    from tests.kafka.fixtures import Shared
+    from vectis.core.message import Delivery
+
+DEADLINE = 60.0
+NAME, SHOWN = b"\xff\xfe\x00a", "\\xff\\xfe\x00a"
+
+
+def transport(servers: str) -> RedpandaTransport:
+    return RedpandaTransport(RedpandaSettings(bootstrap_servers=servers))
+
+
+def offsets(deliveries: list[Delivery], partition: int) -> list[int]:
+    return [delivery.offset for delivery in deliveries if delivery.partition == partition]
+
+
+def test_a_header_with_a_name_that_is_no_text_keeps_nothing_from_the_handlers(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    create_topic(broker.servers, f"{topic}.dlq", partitions=1)
+    write(broker.servers, topic, [GOOD])
+    write_named(broker.servers, topic, [GOOD, b"no event", GOOD], name=NAME)
+    write(broker.servers, topic, [GOOD])
+    counter = Counter(broker.servers, topic)
+    counter.work(lambda: counter.settled >= 5)
+    assert len(counter.handled) == 4, "an event is one, whatever else somebody wrote beside it"
+    (letter,) = read_all(broker.servers, f"{topic}.dlq")
+    assert (letter.key, letter.value) == (b"7", b"no event"), "as it was"
+    assert dict(letter.headers)[SHOWN] == b"value", "with the name as it can be written"
+    assert committed(broker.servers, f"{topic}.shop", topic) == {0: 5}
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["member", "reader"])
+def test_a_batch_that_cannot_be_unpacked_stands_still_and_the_others_lose_nothing(
+    group: bool,
+    broker: Shared,
+    new_topic: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    topic = new_topic(partitions=2)
+    write(broker.servers, topic, [b"good"], partition=1)
+    write(broker.servers, topic, [b"z" * 500] * 3, partition=1, compression_type="zstd")
+    monkeypatch.setattr("aiokafka.codec.has_zstd", lambda: False)  # as if it were not installed
+    monkeypatch.setattr(_standing, "AGAIN", 0.05)  # it is tried again many times
+
+    async def main() -> None:
+        reading = transport(broker.servers)
+        name = unique_name("group") if group else None
+        async with Member(reading, topic, name) as member:
+            for number in range(100):  # the key is one of partition 0
+                await reading.carrier(topic).send(Message(topic, b"2", b"%d" % number))
+                await member.fetch()
+            while len(offsets(member.deliveries, 0)) < 100:
+                await member.fetch()
+            assert offsets(member.deliveries, 0) == [*range(100)]
+            assert offsets(member.deliveries, 1) == [0], "what comes before it is not kept back"
+            assert f"{topic}/1 cannot be read on from offset 1" in caplog.text
+            assert "pip install cramjam" in caplog.text
+            monkeypatch.undo()
+            while len(offsets(member.deliveries, 1)) < 4:
+                await member.fetch()
+            assert offsets(member.deliveries, 1) == [0, 1, 2, 3], "it goes on where it stood"
+        await reading.close()
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_damaged_batch_stands_still_until_somebody_passes_over_it(
+    own_broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = create_topic(own_broker.servers, unique_name("damaged"), partitions=2)
+    for partition in (0, 1):
+        for value in (b"one", b"two", b"three"):
+            write(own_broker.servers, topic, [value], partition=partition)
+    (log,) = Path(own_broker.log.parent, "data").rglob(f"{topic}-1/*0.log")
+    written = log.read_bytes()
+    log.write_bytes(written.replace(b"two", b"owt"))  # and the checksum is still the old one
+
+    async def main() -> None:
+        async with Member(transport(own_broker.servers), topic, unique_name("group")) as member:
+            while "cannot be read on" not in caplog.text or len(member.deliveries) < 4:
+                await member.fetch()
+            assert offsets(member.deliveries, 0) == [0, 1, 2]
+            assert offsets(member.deliveries, 1) == [0]
+            assert f"{topic}/1 cannot be read on from offset 1" in caplog.text
+            assert "--reset-offsets" in caplog.text
+            await member.consumer.seek(TopicPartition(topic, 1), 2)
+            while len(member.deliveries) < 5:
+                await member.fetch()
+            assert offsets(member.deliveries, 1) == [0, 2]
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
