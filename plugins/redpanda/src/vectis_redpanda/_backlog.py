@@ -45,6 +45,15 @@ class Backlog:
         return any(queue.waiting for queue in self._queues)
 
     @property
+    def waiting_topics(self) -> list[str]:
+        """The topics that have something waiting."""
+        return [
+            name
+            for name, queues in self.topics.items()
+            if any(queue.waiting for queue in queues.all())
+        ]
+
+    @property
     def outstanding(self) -> bool:
         """Whether something waits or is under way, be it that nobody waits for its answer."""
         return any(queue.waiting or queue.flight for queue in self._queues)

@@ -18,11 +18,11 @@ from aiokafka import errors
 
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._backlog import Backlog
-from vectis_redpanda._faults import missing_topic
 from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused, stop_producer
 from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
 from vectis_redpanda._refusals import refuse, refuse_before_sending, tell_too_large
+from vectis_redpanda._seeking import seek
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -57,7 +57,8 @@ class Producer:
         self._backlog = Backlog(link.named, patience)
         self._topics = self._backlog.topics
         self._ready: dict[PartitionQueue, None] = {}  # something waits, nothing is under way
-        self._seeking: dict[str, asyncio.Task[None]] = {}  # topics whose partitions are asked for
+        # Topics whose partitions are asked for, each by the session in use.
+        self._seeking: dict[str, asyncio.Task[TransportError | None]] = {}
         self._news = asyncio.Event()
         self._session: Session | None = None
         self._sessions: set[Session] = set()  # that one, and those with something under way
@@ -182,6 +183,9 @@ class Producer:
                 self._trouble = None
                 self._session = Session(producer)
                 self._sessions.add(self._session)
+                # In one request. Else a session that ends soon has to ask for each of them again.
+                if topics := self._backlog.waiting_topics:
+                    producer.client.set_topics(topics)
                 return self._session
         return None
 
@@ -224,7 +228,7 @@ class Producer:
         if error is None:
             flight.landed(offset)
         else:
-            session.worn = True  # what was refused leaves a gap in the sequence of its partition
+            self._wear(session)  # what was refused leaves a gap in the sequence of its partition
             alone = refuse(queue, flight.taken, error)
             if alone is not None:
                 until = alone.since + self._patience
@@ -255,31 +259,32 @@ class Producer:
     def _seek(self, topic: str, session: Session) -> None:
         """Have the partitions of a topic looked up; its messages wait."""
         if topic not in self._seeking:
-            self._seeking[topic] = self._loop.create_task(self._find(topic, session))
+            looked = seek(self._link, session.producer, topic, self._patience / 2)
+            task = self._seeking[topic] = self._loop.create_task(looked)
+            # Not in the task: one that is cancelled before it begins does nothing any more.
+            task.add_done_callback(partial(self._sought, topic))
 
-    async def _find(self, topic: str, session: Session) -> None:
-        problem: BaseException | None = None
-        try:
-            async with asyncio.timeout(self._patience / 2):
-                await session.producer.partitions_for(topic)
-        except (TimeoutError, errors.UnknownTopicOrPartitionError):
-            self._trouble = await self._link.trouble()
-            if self._trouble is None:
-                problem = TransportError(missing_topic(topic))
-            elif isinstance(self._trouble, Refused):
-                problem = self._trouble
-        except errors.KafkaError as error:
-            problem = error
-        finally:
-            del self._seeking[topic]
-        queues = self._topics[topic]
-        for queue in queues.all():
+    def _sought(self, topic: str, task: asyncio.Task[TransportError | None]) -> None:
+        del self._seeking[topic]
+        problem = None if task.cancelled() else task.exception()
+        if problem is None and not task.cancelled():
+            self._trouble = task.result()
+        elif isinstance(problem, Refused):
+            self._trouble = problem
+        for queue in self._topics[topic].all():
             if problem is not None:
                 self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
         self._news.set()
         self._backlog.tell_if_empty()
+
+    def _wear(self, session: Session) -> None:
+        """Give a session nothing more to send; the next one looks again for what it looks for."""
+        if not session.worn:
+            session.worn = True
+            for task in self._seeking.values():
+                task.cancel()
 
     # ------------------------------------------------------------ giving up
 
@@ -296,7 +301,7 @@ class Producer:
             self._timer = self._loop.call_later(self._patience, self._sweep)
 
     def _abandon(self, session: Session, now: float) -> None:
-        session.worn = True
+        self._wear(session)
         left = self._backlog.abandon(session, now)
         self._ready.update(dict.fromkeys(queue for queue in left if queue.waiting))
         self._end(session, drop_producer)
