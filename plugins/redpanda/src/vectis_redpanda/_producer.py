@@ -9,6 +9,7 @@ an idempotent batch for ever, #1101), and it is known whether a message ever lef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,11 @@ class Producer:
     Args:
         link: Connects to the brokers.
         patience: Seconds after which a message that was not acknowledged has failed.
+        before: The one before it on this loop, which is being closed: nothing is sent until it has
+            ended, so that the order is kept.
     """
 
-    def __init__(self, link: Link, patience: float) -> None:
+    def __init__(self, link: Link, patience: float, before: Producer | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._link = link
         self._patience = patience
@@ -64,10 +67,15 @@ class Producer:
         self._sessions: set[Session] = set()  # that one, and those with something under way
         self._aside: set[asyncio.Task[None]] = set()
         self._trouble: TransportError | None = None
-        self.ended = False
-        """Whether it sends nothing more: its task ends, with every other of the loop perhaps."""
+        self._closing = asyncio.Event()
+        self.accepts = True
+        """Whether it takes messages: not once it is being closed, nor when its task has ended."""
+        self._cut_short = False  # it has ended, and not everything was acknowledged
         self._timer: asyncio.TimerHandle | None = None
-        self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
+        self._before: asyncio.Task[None] | None = None if before is None else before._task
+        self._task: asyncio.Task[None] = self._loop.create_task(
+            self._keep_sending(), name="vectis-redpanda producer"
+        )
 
     def send(self, message: Message) -> asyncio.Future[Receipt]:
         """Queue a message at once, and return the future of its receipt."""
@@ -93,29 +101,36 @@ class Producer:
     async def close(self) -> None:
         """Send what waits, and close; what is not acknowledged in time has failed.
 
+        It may be called again meanwhile, and waits for the same then.
+
         Raises:
             TransportError: Some of it was not.
         """
-        self._backlog.empty.clear()
-        self._backlog.tell_if_empty()
+        if self.accepts:
+            self.accepts = False
+            self._closing.set()
+            self._backlog.empty.clear()
+            self._backlog.tell_if_empty()
         try:
-            async with asyncio.timeout(self._patience):
-                await self._backlog.empty.wait()
-        except TimeoutError as error:
-            closed = TransportError(f"the connection to {self._link.named} was closed")
-            self._backlog.give_up(self._trouble or closed, self._loop.time())
-            raise TransportError(
-                f"{self._link.named}: not everything was acknowledged within {self._patience:.3g} "
-                "s before closing; whoever sent the rest has been told"
-            ) from error
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._backlog.empty.wait()
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])
+        if self._cut_short:
+            raise TransportError(
+                f"{self._link.named}: not everything was acknowledged before the connection was "
+                "closed; whoever sent the rest has been told"
+            )
 
     # ------------------------------------------------------------ the task
 
     async def _keep_sending(self) -> None:
         try:
+            if self._before is not None:
+                await asyncio.wait([self._before])
+                self._before = None
             while True:
                 await self._news.wait()
                 if self._linger:
@@ -128,9 +143,10 @@ class Producer:
                     self._backlog.fail_waiting(error)
         finally:
             # Here also when the event loop ends and nobody has closed anything.
-            self.ended = True
-            ended = TransportError(f"the connection to {self._link.named} was closed")
-            self._backlog.give_up(self._trouble or ended, self._loop.time())
+            self.accepts = False
+            self._cut_short = self._backlog.outstanding
+            self._backlog.give_up(self._trouble)
+            self._backlog.empty.set()
             if self._timer is not None:
                 self._timer.cancel()
             for task in (*self._seeking.values(), *self._aside):
@@ -141,7 +157,9 @@ class Producer:
 
     async def _let_more_come(self) -> None:
         if not any(len(queue.waiting) >= _FULL for queue in self._ready):
-            await asyncio.sleep(self._linger)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._linger):
+                    await self._closing.wait()  # which needs not wait for more
 
     async def _send_ready(self) -> None:
         """Send a batch of each partition in which something waits and nothing is under way."""
@@ -312,6 +330,6 @@ class Producer:
         """What keeps those that wait."""
         if self._trouble is not None:
             return self._trouble
-        if self._session is not None:
+        if self._session is not None or self._before is not None:
             return f"{self._link.named} has not acknowledged what was sent before it"
         return f"no connection to {self._link.named} was made"

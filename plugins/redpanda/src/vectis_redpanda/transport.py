@@ -97,9 +97,16 @@ class RedpandaTransport:
         Raises:
             TransportError: Some of it was not; whoever sent it has been told.
         """
-        producer = self._producers.pop(asyncio.get_running_loop(), None)
-        if producer is not None:
+        loop = asyncio.get_running_loop()
+        producer = self._producers.get(loop)
+        if producer is None:
+            return
+        try:
+            # It stays known meanwhile: what is sent now is written after what was sent before.
             await producer.close()
+        finally:
+            if self._producers.get(loop) is producer:
+                del self._producers[loop]
 
     def _send(self, message: Message) -> asyncio.Future[Receipt]:
         # Not a coroutine: the order of the calls is the order of the records.
@@ -115,10 +122,11 @@ class RedpandaTransport:
     def _here(self) -> Producer:
         loop = asyncio.get_running_loop()
         producer = self._producers.get(loop)
-        if producer is None or producer.ended:
-            for other in [known for known in self._producers if known.is_closed()]:
+        if producer is None or not producer.accepts:
+            # A list first: other threads put theirs in meanwhile.
+            for other in [known for known in list(self._producers) if known.is_closed()]:
                 self._producers.pop(other, None)
-            producer = self._producers[loop] = Producer(self.link, self._patience)
+            producer = self._producers[loop] = Producer(self.link, self._patience, before=producer)
         return producer
 
     def _forget(self) -> None:
