@@ -112,7 +112,7 @@ class Backlog:
         """Tell everybody in a queue that their message is not sent."""
         for message, answer, _ in queue.waiting:
             if not answer.done():
-                failure = unpublished(error, queue.topic, message.size)
+                failure = unpublished(error, queue.topic, message.size, sent=False)
                 answer.set_exception(failure)
         queue.waiting.clear()
 

@@ -245,6 +245,8 @@ class Producer:
         session.flights -= 1
         if error is None:
             flight.landed(offset)
+            if queue.limit:
+                queue.grow()
         else:
             self._wear(session)  # what was refused leaves a gap in the sequence of its partition
             alone = refuse(queue, flight.taken, error)
