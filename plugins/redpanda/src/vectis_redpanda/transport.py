@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vectis.core.exceptions import PublishError
+from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.forks import after_fork
 from vectis.core.transport import Carrier
 from vectis_redpanda._examination import examine
@@ -15,6 +15,8 @@ from vectis_redpanda._link import Link
 from vectis_redpanda._member import Member
 from vectis_redpanda._producer import Producer
 from vectis_redpanda._reader import Reader
+from vectis_redpanda._security import lingers_too_long, patience_of
+from vectis_redpanda.settings import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -63,8 +65,10 @@ class RedpandaTransport:
     ) -> None:
         folder = Path.cwd() if config_file is None else config_file.parent
         self.link = Link(settings, folder)
-        self._patience = publish_timeout - min(0.5, 0.05 * publish_timeout)
-        self._rebalance = settings.rebalance_timeout or drain + 10
+        self._patience = patience_of(publish_timeout)
+        if said := lingers_too_long(settings, publish_timeout):
+            raise TransportError(said)
+        self._rebalance = settings.rebalance_timeout or min(drain + 10, LONGEST)
         self._producers: dict[asyncio.AbstractEventLoop, Producer] = {}
         self._carrier = Carrier(
             keeps_deadline=True,
