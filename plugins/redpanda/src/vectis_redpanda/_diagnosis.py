@@ -226,7 +226,8 @@ def _refused(
 def _dismissed(where: str, settings: RedpandaSettings, error: Exception) -> Finding:
     """Return what it means that a broker takes the connection, and no request."""
     protocol = settings.security_protocol
-    if not isinstance(error, TimeoutError | errors.KafkaError):
+    not_kafka = not isinstance(error, TimeoutError | errors.KafkaError)
+    if not_kafka or isinstance(error, errors.IncompatibleBrokerVersion):
         return _nonsense(where, error)
     if protocol.startswith("SASL") or isinstance(error, TimeoutError):
         return _refused(where, settings, error, is_plain=True)

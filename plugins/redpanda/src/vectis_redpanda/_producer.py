@@ -20,18 +20,18 @@ from aiokafka import errors
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._backlog import Backlog
 from vectis_redpanda._internals import drop_producer, enqueued
-from vectis_redpanda._link import Refused, stop_producer
-from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
+from vectis_redpanda._link import Refused
+from vectis_redpanda._queues import Flight, PartitionQueue, TopicQueues, waiting_of
 from vectis_redpanda._refusals import refuse, refuse_before_sending, tell_too_large
 from vectis_redpanda._seeking import seek
+from vectis_redpanda._sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine
-
-    from aiokafka import AIOKafkaProducer
+    from collections.abc import Collection
 
     from vectis.core.message import Message, Receipt
     from vectis_redpanda._link import Link
+    from vectis_redpanda._queues import Session
 
 __all__ = ["Producer"]
 
@@ -63,9 +63,7 @@ class Producer:
         # Topics whose partitions are asked for, each by the session in use.
         self._seeking: dict[str, asyncio.Task[TransportError | None]] = {}
         self._news = asyncio.Event()
-        self._session: Session | None = None
-        self._sessions: set[Session] = set()  # that one, and those with something under way
-        self._aside: set[asyncio.Task[None]] = set()
+        self._sessions = Sessions(link, patience / 2)
         self._trouble: TransportError | None = None
         self._closing = asyncio.Event()
         self.accepts = True
@@ -149,11 +147,9 @@ class Producer:
             self._backlog.empty.set()
             if self._timer is not None:
                 self._timer.cancel()
-            for task in (*self._seeking.values(), *self._aside):
+            for task in self._seeking.values():
                 task.cancel()
-            for session in self._sessions:
-                closed = drop_producer if session.flights else stop_producer
-                await closed(session.producer)
+            await self._sessions.close()
 
     async def _let_more_come(self) -> None:
         if not any(len(queue.waiting) >= _FULL for queue in self._ready):
@@ -184,12 +180,13 @@ class Producer:
 
     async def _usable_session(self) -> Session | None:
         """Return the session, or make one, trying again while somebody waits; None if none does."""
-        if self._session is not None and not self._session.worn:
-            return self._session
+        current = self._sessions.current
+        if current is not None and not current.worn:
+            return current
         pause = _SOON
         while self._backlog.anybody_waits:
             try:
-                producer = await self._link.producer(self._patience / 2)
+                session = await self._sessions.begin(lambda: self._backlog.waiting_topics)
             except TransportError as error:
                 self._trouble = error
                 if isinstance(error, Refused):
@@ -199,12 +196,7 @@ class Producer:
                 pause = min(2 * pause, _LATER)
             else:
                 self._trouble = None
-                self._session = Session(producer)
-                self._sessions.add(self._session)
-                # In one request. Else a session that ends soon has to ask for each of them again.
-                if topics := self._backlog.waiting_topics:
-                    producer.client.set_topics(topics)
-                return self._session
+                return session
         return None
 
     def _launch(self, queue: PartitionQueue, session: Session, known: Collection[int]) -> None:
@@ -252,27 +244,14 @@ class Producer:
             alone = refuse(queue, flight.taken, error)
             if alone is not None:
                 until = alone.since + self._patience
-                self._have_done(tell_too_large(self._link, alone, error, until))
+                self._sessions.have_done(tell_too_large(self._link, alone, error, until))
         if session.worn and not session.flights:
-            self._end(session, stop_producer)
+            self._sessions.end(session)
         if queue.waiting:
             self._ready[queue] = None
             self._news.set()
         elif not self._backlog.empty.is_set():
             self._backlog.tell_if_empty()
-
-    def _end(self, session: Session, closed: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
-        async def end() -> None:
-            await closed(session.producer)
-            self._sessions.discard(session)
-
-        self._have_done(end())
-
-    def _have_done(self, job: Coroutine[Any, Any, None]) -> None:
-        """Have something done beside the sending; it ends with this producer at the latest."""
-        task = self._loop.create_task(job)
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
 
     # ------------------------------------------------------------ topics
 
@@ -324,7 +303,7 @@ class Producer:
         self._wear(session)
         left = self._backlog.abandon(session, now)
         self._ready.update(dict.fromkeys(queue for queue in left if queue.waiting))
-        self._end(session, drop_producer)
+        self._sessions.end(session, drop_producer)
         self._news.set()
 
     @property
@@ -332,6 +311,6 @@ class Producer:
         """What keeps those that wait."""
         if self._trouble is not None:
             return self._trouble
-        if self._session is not None or self._before is not None:
+        if self._sessions.current is not None or self._before is not None:
             return f"{self._link.named} has not acknowledged what was sent before it"
         return f"no connection to {self._link.named} was made"
