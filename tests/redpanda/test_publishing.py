@@ -282,13 +282,13 @@ def test_a_place_in_the_sequence_that_is_lost_costs_a_producer_and_no_message(
         keys = [b"%d" % n for n in range(10)]
         await asyncio.gather(*(send(Message(topic, key, b"before")) for key in keys))
         (producer,) = transport._producers.values()
-        session = producer._session
+        session = producer._sessions.current
         assert session is not None
         # As after a broker has lost its last records: it refuses what seems to come too early.
         session.producer._txn_manager.increment_sequence_number(TopicPartition(topic, 0), 5)
         answers = [send(Message(topic, key, b"%d" % n)) for n in range(20) for key in keys]
         await asyncio.gather(*answers)
-        assert producer._session is not session
+        assert producer._sessions.current is not session
         await transport.close()
 
     asyncio.run(main())

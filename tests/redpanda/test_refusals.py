@@ -82,7 +82,24 @@ class Silence(socketserver.StreamRequestHandler):
             pass
 
 
-@pytest.fixture(params=[Web, Silence], ids=["web server", "silence"])
+class Nonsense(socketserver.StreamRequestHandler):
+    """Answers as a broker does, and then with what means nothing."""
+
+    filling = b"\xff"
+
+    def handle(self) -> None:
+        while size := int.from_bytes(self.rfile.read(4)):
+            number = self.rfile.read(size)[4:8]
+            self.request.sendall(b"\0\0\0\x14" + number + self.filling * 16)
+
+
+class Zeros(Nonsense):
+    """Says that it can do nothing at all."""
+
+    filling = b"\0"
+
+
+@pytest.fixture(params=[Web, Silence, Nonsense, Zeros], ids=lambda handler: handler.__name__)
 def something_else(request: pytest.FixtureRequest) -> Iterator[str]:
     with socketserver.ThreadingTCPServer((HOST, 0), request.param) as server:
         Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

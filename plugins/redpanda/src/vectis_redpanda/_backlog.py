@@ -8,6 +8,7 @@ Nothing here connects, or sends.
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING
 
 from vectis.core.exceptions import PublishError, TransportError
@@ -43,6 +44,15 @@ class Backlog:
     def anybody_waits(self) -> bool:
         """Whether something is not on its way yet."""
         return any(queue.waiting for queue in self._queues)
+
+    @property
+    def waiting_topics(self) -> list[str]:
+        """The topics that have something waiting."""
+        return [
+            name
+            for name, queues in self.topics.items()
+            if any(queue.waiting for queue in queues.all())
+        ]
 
     @property
     def outstanding(self) -> bool:
@@ -102,7 +112,7 @@ class Backlog:
         """Tell everybody in a queue that their message is not sent."""
         for message, answer, _ in queue.waiting:
             if not answer.done():
-                failure = unpublished(error, queue.topic, message.size)
+                failure = unpublished(error, queue.topic, message.size, sent=False)
                 answer.set_exception(failure)
         queue.waiting.clear()
 
@@ -112,27 +122,32 @@ class Backlog:
             self.fail(queue, error)
         self.tell_if_empty()
 
-    def give_up(self, error: TransportError, now: float) -> None:
-        """Tell everybody, also those whose message is under way."""
+    def give_up(self, trouble: TransportError | None) -> None:
+        """Tell everybody, also those whose message is under way, that the connection was closed.
+
+        Args:
+            trouble: Why the brokers could not be reached; None when they could.
+        """
+        closed = f"the connection to {self._named} was closed"
         for queue in self._queues:
-            self.fail(queue, error)
+            self.fail(queue, trouble or TransportError(closed))
             if queue.flight is not None:
-                self._fail_flight(queue.flight, now)
+                self._fail_flight(queue.flight, inf, f"not acknowledged when {closed}")
 
     @property
     def _queues(self) -> Iterator[PartitionQueue]:
         for queues in self.topics.values():
             yield from queues.all()
 
-    def _fail_flight(self, flight: Flight, before: float) -> None:
+    def _fail_flight(self, flight: Flight, before: float, why: str = "") -> None:
         """Tell those of a batch whose message came before then."""
         queue = flight.queue
+        said = why or f"not acknowledged by {self._named} within {self._patience:.3g} s"
         for _, answer, since in flight.taken:
             if since <= before and not answer.done():
                 answer.set_exception(
                     PublishError(
-                        f"{queue.topic}/{queue.number}: sent, and not acknowledged by "
-                        f"{self._named} within {self._patience:.3g} s. It may be there all "
+                        f"{queue.topic}/{queue.number}: sent, and {said}. It may be there all "
                         "the same: publish again with the same event_id",
                         fate="unknown",
                     )

@@ -18,6 +18,7 @@ from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vectis.core.redact import one_line
+from vectis_redpanda._faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,13 +95,13 @@ async def _look_at(
             **{key: value for key, value in options.items() if key != "bootstrap_servers"}
             | {"request_timeout_ms": max(1, int((until - monotonic()) * 1000))},
         )
-    except (OSError, TimeoutError, errors.KafkaError, ValueError, AssertionError) as error:
+    except Exception as error:  # an answer that makes no sense ends in whatever it leads to
         if isinstance(error, TimeoutError) and odd is not None and not odd.lasting:
             return odd  # it has answered neither
         return _refused(where, settings, error, is_plain=odd is None)
     try:
         await connection.send(MetadataRequest([]))
-    except (TimeoutError, errors.KafkaError) as error:
+    except Exception as error:
         return _dismissed(where, settings, error)
     finally:
         await connection.close()
@@ -201,6 +202,10 @@ def _refused(
             "[redpanda] sasl_username, sasl_password and sasl_mechanism",
             lasting=True,
         )
+    if not isinstance(error, OSError | TimeoutError | errors.KafkaError) and not (
+        protocol.startswith("SASL") and isinstance(error, ValueError | AssertionError)
+    ):
+        return _nonsense(where, error)
     if isinstance(error, ValueError | AssertionError):  # what a broker's last word in SCRAM becomes
         return Finding(
             f"{where}: logging in as {settings.sasl_username!r} failed, {one_line(str(error))}: "
@@ -221,12 +226,23 @@ def _refused(
 def _dismissed(where: str, settings: RedpandaSettings, error: Exception) -> Finding:
     """Return what it means that a broker takes the connection, and no request."""
     protocol = settings.security_protocol
+    not_kafka = not isinstance(error, TimeoutError | errors.KafkaError)
+    if not_kafka or isinstance(error, errors.IncompatibleBrokerVersion):
+        return _nonsense(where, error)
     if protocol.startswith("SASL") or isinstance(error, TimeoutError):
         return _refused(where, settings, error, is_plain=True)
     wanted = "SASL_SSL" if protocol.endswith("SSL") else "SASL_PLAINTEXT"
     return Finding(
         f"{where} takes no request from somebody who has not logged in: set [redpanda] "
         f"security_protocol to {wanted}, with sasl_mechanism, sasl_username and sasl_password",
+        lasting=True,
+    )
+
+
+def _nonsense(where: str, error: Exception) -> Finding:
+    return Finding(
+        f"{where} answers in a way that cannot be understood ({explained(error)}): see that it is "
+        "a broker, and correct [redpanda] bootstrap_servers",
         lasting=True,
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vectis.core.message import TopicPartition
 
 __all__ = [
+    "BLAMED",
     "DISPLACED",
     "TOO_LARGE",
     "explained",
@@ -28,6 +29,19 @@ __all__ = [
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 """The batch is larger than the broker takes; it says nothing about which message is."""
+
+
+class _InvalidRecordError(errors.BrokerResponseError):  # type: ignore[misc]
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "This record has failed the validation on the broker."
+
+
+# aiokafka 0.14 does not know this number, and makes of it what it makes of a broker's own failure.
+InvalidRecordError = errors.kafka_errors.setdefault(87, _InvalidRecordError)
+
+BLAMED = (*TOO_LARGE, InvalidRecordError, errors.InvalidTimestampError)
+"""Nothing of the batch was written, and one message of it may be to blame."""
 
 DISPLACED = (
     errors.OutOfOrderSequenceNumber,
@@ -41,11 +55,10 @@ DISPLACED = (
 batches is lost. Another one can send the same again (aiokafka #1017)."""
 
 _REFUSED = (
-    *TOO_LARGE,
+    *BLAMED,
     errors.TopicAuthorizationFailedError,
     errors.ClusterAuthorizationFailedError,
     errors.InvalidTopicError,
-    errors.InvalidTimestampError,
     errors.PolicyViolationError,
     errors.InvalidRequiredAcksError,
     errors.UnsupportedForMessageFormatError,
@@ -87,6 +100,11 @@ def explained(error: BaseException, *, topic: str | None = None, group: str | No
         return missing_topic(topic)
     if isinstance(error, errors.InvalidTopicError):
         return f"the broker does not take {topic or _argument(error)!r} for a topic's name"
+    if isinstance(error, InvalidRecordError):
+        return (
+            "the broker refuses the message as invalid (INVALID_RECORD): a compacted topic takes "
+            "none without a key, give it one; if it has one, the broker's log says what is wrong"
+        )
     if isinstance(error, errors.InconsistentGroupProtocolError):
         return (
             f"group {group} is in use by members that share partitions in another way: "
@@ -154,7 +172,7 @@ def unreadable(
 
 
 def unpublished(
-    error: BaseException, topic: str, size: int, largest: int | None = None
+    error: BaseException, topic: str, size: int, largest: int | None = None, *, sent: bool = True
 ) -> PublishError:
     """Return the error for whoever sent a message that a broker did not take.
 
@@ -163,6 +181,7 @@ def unpublished(
         topic: The topic.
         size: Bytes of the message.
         largest: Bytes that the topic takes, when it is known.
+        sent: Whether it may have reached a broker.
     """
     if isinstance(error, TOO_LARGE):
         limit = "" if largest is None else f"the {largest:,} that "
@@ -173,7 +192,9 @@ def unpublished(
         )
     if isinstance(error, TransportError):
         return PublishError(f"{topic}: {error}", fate="not_sent")
-    fate: Fate = "rejected" if isinstance(error, _REFUSED) else "unknown"
+    fate: Fate = "unknown" if sent else "not_sent"
+    if isinstance(error, _REFUSED):
+        fate = "rejected"
     return PublishError(f"{topic}: {explained(error, topic=topic)}", fate=fate)
 
 

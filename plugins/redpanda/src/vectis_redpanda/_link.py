@@ -156,8 +156,9 @@ class Link:
                 await start()
         except BaseException as error:
             await drop()
-            if not isinstance(error, errors.KafkaError | OSError | TimeoutError | ValueError):
+            if not isinstance(error, Exception):
                 raise
+            # Also any other: an answer that makes no sense ends in whatever error it leads to.
             # Half as long again, and what the start has left: who is refused is so at once.
             left = begun + 1.5 * seconds - monotonic()
             raise await self._cause(error, min(left, _LOOK), refused) from error
@@ -172,6 +173,11 @@ class Link:
             kind = TransportError if error.retriable else Refused
             said = explained(error)
             return kind(f"{self.named}: {f'{refused} ({said})' if refused else said}")
+        if not isinstance(error, errors.KafkaError | OSError | TimeoutError):
+            return TransportError(
+                f"{self.named}: a broker answers, and not in a way that can be understood "
+                f"({explained(error)}): see that [redpanda] bootstrap_servers is right"
+            )
         return TransportError(
             f"{self.named}: a broker answers, and still no connection was made: see that its "
             "advertised.listeners are addresses that can be reached from here"

@@ -9,6 +9,7 @@ an idempotent batch for ever, #1101), and it is known whether a message ever lef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,19 @@ from aiokafka import errors
 
 from vectis.core.exceptions import PublishError, TransportError
 from vectis_redpanda._backlog import Backlog
-from vectis_redpanda._faults import missing_topic
 from vectis_redpanda._internals import drop_producer, enqueued
-from vectis_redpanda._link import Refused, stop_producer
-from vectis_redpanda._queues import Flight, PartitionQueue, Session, TopicQueues, waiting_of
+from vectis_redpanda._link import Refused
+from vectis_redpanda._queues import Flight, PartitionQueue, TopicQueues, waiting_of
 from vectis_redpanda._refusals import refuse, refuse_before_sending, tell_too_large
+from vectis_redpanda._seeking import seek
+from vectis_redpanda._sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine
-
-    from aiokafka import AIOKafkaProducer
+    from collections.abc import Collection
 
     from vectis.core.message import Message, Receipt
     from vectis_redpanda._link import Link
+    from vectis_redpanda._queues import Session
 
 __all__ = ["Producer"]
 
@@ -46,9 +47,11 @@ class Producer:
     Args:
         link: Connects to the brokers.
         patience: Seconds after which a message that was not acknowledged has failed.
+        before: The one before it on this loop, which is being closed: nothing is sent until it has
+            ended, so that the order is kept.
     """
 
-    def __init__(self, link: Link, patience: float) -> None:
+    def __init__(self, link: Link, patience: float, before: Producer | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._link = link
         self._patience = patience
@@ -57,16 +60,20 @@ class Producer:
         self._backlog = Backlog(link.named, patience)
         self._topics = self._backlog.topics
         self._ready: dict[PartitionQueue, None] = {}  # something waits, nothing is under way
-        self._seeking: dict[str, asyncio.Task[None]] = {}  # topics whose partitions are asked for
+        # Topics whose partitions are asked for, each by the session in use.
+        self._seeking: dict[str, asyncio.Task[TransportError | None]] = {}
         self._news = asyncio.Event()
-        self._session: Session | None = None
-        self._sessions: set[Session] = set()  # that one, and those with something under way
-        self._aside: set[asyncio.Task[None]] = set()
+        self._sessions = Sessions(link, patience / 2)
         self._trouble: TransportError | None = None
-        self.ended = False
-        """Whether it sends nothing more: its task ends, with every other of the loop perhaps."""
+        self._closing = asyncio.Event()
+        self.accepts = True
+        """Whether it takes messages: not once it is being closed, nor when its task has ended."""
+        self._cut_short = False  # it has ended, and not everything was acknowledged
         self._timer: asyncio.TimerHandle | None = None
-        self._task = self._loop.create_task(self._keep_sending(), name="vectis-redpanda producer")
+        self._before: asyncio.Task[None] | None = None if before is None else before._task
+        self._task: asyncio.Task[None] = self._loop.create_task(
+            self._keep_sending(), name="vectis-redpanda producer"
+        )
 
     def send(self, message: Message) -> asyncio.Future[Receipt]:
         """Queue a message at once, and return the future of its receipt."""
@@ -92,29 +99,36 @@ class Producer:
     async def close(self) -> None:
         """Send what waits, and close; what is not acknowledged in time has failed.
 
+        It may be called again meanwhile, and waits for the same then.
+
         Raises:
             TransportError: Some of it was not.
         """
-        self._backlog.empty.clear()
-        self._backlog.tell_if_empty()
+        if self.accepts:
+            self.accepts = False
+            self._closing.set()
+            self._backlog.empty.clear()
+            self._backlog.tell_if_empty()
         try:
-            async with asyncio.timeout(self._patience):
-                await self._backlog.empty.wait()
-        except TimeoutError as error:
-            closed = TransportError(f"the connection to {self._link.named} was closed")
-            self._backlog.give_up(self._trouble or closed, self._loop.time())
-            raise TransportError(
-                f"{self._link.named}: not everything was acknowledged within {self._patience:.3g} "
-                "s before closing; whoever sent the rest has been told"
-            ) from error
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._backlog.empty.wait()
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])
+        if self._cut_short:
+            raise TransportError(
+                f"{self._link.named}: not everything was acknowledged before the connection was "
+                "closed; whoever sent the rest has been told"
+            )
 
     # ------------------------------------------------------------ the task
 
     async def _keep_sending(self) -> None:
         try:
+            if self._before is not None:
+                await asyncio.wait([self._before])
+                self._before = None
             while True:
                 await self._news.wait()
                 if self._linger:
@@ -127,20 +141,21 @@ class Producer:
                     self._backlog.fail_waiting(error)
         finally:
             # Here also when the event loop ends and nobody has closed anything.
-            self.ended = True
-            ended = TransportError(f"the connection to {self._link.named} was closed")
-            self._backlog.give_up(self._trouble or ended, self._loop.time())
+            self.accepts = False
+            self._cut_short = self._backlog.outstanding
+            self._backlog.give_up(self._trouble)
+            self._backlog.empty.set()
             if self._timer is not None:
                 self._timer.cancel()
-            for task in (*self._seeking.values(), *self._aside):
+            for task in self._seeking.values():
                 task.cancel()
-            for session in self._sessions:
-                closed = drop_producer if session.flights else stop_producer
-                await closed(session.producer)
+            await self._sessions.close()
 
     async def _let_more_come(self) -> None:
         if not any(len(queue.waiting) >= _FULL for queue in self._ready):
-            await asyncio.sleep(self._linger)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._linger):
+                    await self._closing.wait()  # which needs not wait for more
 
     async def _send_ready(self) -> None:
         """Send a batch of each partition in which something waits and nothing is under way."""
@@ -165,12 +180,13 @@ class Producer:
 
     async def _usable_session(self) -> Session | None:
         """Return the session, or make one, trying again while somebody waits; None if none does."""
-        if self._session is not None and not self._session.worn:
-            return self._session
+        current = self._sessions.current
+        if current is not None and not current.worn:
+            return current
         pause = _SOON
         while self._backlog.anybody_waits:
             try:
-                producer = await self._link.producer(self._patience / 2)
+                session = await self._sessions.begin(lambda: self._backlog.waiting_topics)
             except TransportError as error:
                 self._trouble = error
                 if isinstance(error, Refused):
@@ -180,9 +196,7 @@ class Producer:
                 pause = min(2 * pause, _LATER)
             else:
                 self._trouble = None
-                self._session = Session(producer)
-                self._sessions.add(self._session)
-                return self._session
+                return session
         return None
 
     def _launch(self, queue: PartitionQueue, session: Session, known: Collection[int]) -> None:
@@ -223,63 +237,53 @@ class Producer:
         session.flights -= 1
         if error is None:
             flight.landed(offset)
+            if queue.limit:
+                queue.grow()
         else:
-            session.worn = True  # what was refused leaves a gap in the sequence of its partition
+            self._wear(session)  # what was refused leaves a gap in the sequence of its partition
             alone = refuse(queue, flight.taken, error)
             if alone is not None:
                 until = alone.since + self._patience
-                self._have_done(tell_too_large(self._link, alone, error, until))
+                self._sessions.have_done(tell_too_large(self._link, alone, error, until))
         if session.worn and not session.flights:
-            self._end(session, stop_producer)
+            self._sessions.end(session)
         if queue.waiting:
             self._ready[queue] = None
             self._news.set()
         elif not self._backlog.empty.is_set():
             self._backlog.tell_if_empty()
 
-    def _end(self, session: Session, closed: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
-        async def end() -> None:
-            await closed(session.producer)
-            self._sessions.discard(session)
-
-        self._have_done(end())
-
-    def _have_done(self, job: Coroutine[Any, Any, None]) -> None:
-        """Have something done beside the sending; it ends with this producer at the latest."""
-        task = self._loop.create_task(job)
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
-
     # ------------------------------------------------------------ topics
 
     def _seek(self, topic: str, session: Session) -> None:
         """Have the partitions of a topic looked up; its messages wait."""
         if topic not in self._seeking:
-            self._seeking[topic] = self._loop.create_task(self._find(topic, session))
+            looked = seek(self._link, session.producer, topic, self._patience / 2)
+            task = self._seeking[topic] = self._loop.create_task(looked)
+            # Not in the task: one that is cancelled before it begins does nothing any more.
+            task.add_done_callback(partial(self._sought, topic))
 
-    async def _find(self, topic: str, session: Session) -> None:
-        problem: BaseException | None = None
-        try:
-            async with asyncio.timeout(self._patience / 2):
-                await session.producer.partitions_for(topic)
-        except (TimeoutError, errors.UnknownTopicOrPartitionError):
-            self._trouble = await self._link.trouble()
-            if self._trouble is None:
-                problem = TransportError(missing_topic(topic))
-            elif isinstance(self._trouble, Refused):
-                problem = self._trouble
-        except errors.KafkaError as error:
-            problem = error
-        finally:
-            del self._seeking[topic]
-        queues = self._topics[topic]
-        for queue in queues.all():
+    def _sought(self, topic: str, task: asyncio.Task[TransportError | None]) -> None:
+        del self._seeking[topic]
+        problem = None if task.cancelled() else task.exception()
+        if problem is None and not task.cancelled():
+            self._trouble = task.result()
+        elif isinstance(problem, Refused):
+            self._trouble = problem
+        for queue in self._topics[topic].all():
             if problem is not None:
                 self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
         self._news.set()
         self._backlog.tell_if_empty()
+
+    def _wear(self, session: Session) -> None:
+        """Give a session nothing more to send; the next one looks again for what it looks for."""
+        if not session.worn:
+            session.worn = True
+            for task in self._seeking.values():
+                task.cancel()
 
     # ------------------------------------------------------------ giving up
 
@@ -296,10 +300,10 @@ class Producer:
             self._timer = self._loop.call_later(self._patience, self._sweep)
 
     def _abandon(self, session: Session, now: float) -> None:
-        session.worn = True
+        self._wear(session)
         left = self._backlog.abandon(session, now)
         self._ready.update(dict.fromkeys(queue for queue in left if queue.waiting))
-        self._end(session, drop_producer)
+        self._sessions.end(session, drop_producer)
         self._news.set()
 
     @property
@@ -307,6 +311,6 @@ class Producer:
         """What keeps those that wait."""
         if self._trouble is not None:
             return self._trouble
-        if self._session is not None:
+        if self._sessions.current is not None or self._before is not None:
             return f"{self._link.named} has not acknowledged what was sent before it"
         return f"no connection to {self._link.named} was made"

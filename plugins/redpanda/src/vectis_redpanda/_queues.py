@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flight", "PartitionQueue", "Session", "TopicQueues", "Waiting", "waiting_of"]
 
+_PLENTY = 1 << 30  # bytes that no batch has
 _RUN = 16  # messages without a key that go to one partition before the next one gets some
 
 
@@ -103,9 +104,11 @@ class PartitionQueue:
     Attributes:
         flight: The batch that was sent and not answered yet; until then nothing else is sent.
         limit: Bytes of a batch, when the broker has refused a larger one; 0 for no such limit.
+        refused: Bytes of the smallest batch that was refused while it is not known whether one of
+            its messages was to blame; 0 when none was.
     """
 
-    __slots__ = ("flight", "limit", "number", "topic", "waiting")
+    __slots__ = ("flight", "limit", "number", "refused", "topic", "waiting")
 
     def __init__(self, topic: str, number: int) -> None:
         self.topic = topic
@@ -113,6 +116,7 @@ class PartitionQueue:
         self.waiting: deque[Waiting] = deque()
         self.flight: Flight | None = None
         self.limit = 0
+        self.refused = 0
 
     def fill(self, batch: Any) -> list[Waiting]:
         """Put as many messages into a batch as it takes, and return them.
@@ -130,6 +134,7 @@ class PartitionQueue:
             message, answer, _ = one = waiting[0]
             if answer.done():
                 waiting.popleft()
+                self.refused = 0  # it may have been to blame
                 continue
             if limit and taken and batch.size() >= limit:
                 break
@@ -156,10 +161,24 @@ class PartitionQueue:
         """Put messages back to the front, in the order they had."""
         self.waiting.extendleft(reversed(list(taken)))
 
+    def shrink(self, taken: Iterable[Waiting]) -> None:
+        """Make batches smaller, since one with these messages in it was refused as a whole."""
+        size = sum(one.message.size for one in taken)
+        self.refused = min(self.limit or size, size)
+        self.limit = max(1, self.refused // 2)
+
+    def grow(self) -> None:
+        """Make batches larger again after one was written, up to what was refused."""
+        if not self.refused or 2 * self.limit < self.refused:
+            self.limit *= 2
+        if self.limit > _PLENTY:
+            self.limit = 0
+
     def overdue(self, before: float) -> Iterator[Waiting]:
         """Take out those that came before then, the oldest first."""
         waiting = self.waiting
         while waiting and (waiting[0].answer.done() or waiting[0].since <= before):
+            self.refused = 0  # it may have been to blame
             yield waiting.popleft()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectis.core.dead_letter import SUFFIX as DEAD_LETTERS
 from vectis.core.exceptions import PublishError, TransportError
-from vectis_redpanda._faults import DISPLACED, TOO_LARGE, unpublished
+from vectis_redpanda._faults import BLAMED, DISPLACED, TOO_LARGE, unpublished
 from vectis_redpanda._topics import largest_message
 
 if TYPE_CHECKING:
@@ -49,19 +49,22 @@ def refuse_before_sending(
 def refuse(queue: PartitionQueue, taken: Sequence[Waiting], error: BaseException) -> Waiting | None:
     """See to the messages of a batch that was not written.
 
+    A batch that is refused for what may be one of its messages is sent again in smaller ones, until
+    that message is alone.
+
     Returns:
         The message that is too large for the topic, and is to be told so; None without one.
     """
     if isinstance(error, DISPLACED):
         queue.put_back(taken)
-    elif isinstance(error, TOO_LARGE) and len(taken) > 1:
-        # Each of them may be small enough: smaller batches from now on.
-        size = sum(one.message.size for one in taken)
-        queue.limit = max(1, min(queue.limit or size, size) // 2)
+    elif isinstance(error, BLAMED) and len(taken) > 1:
+        queue.shrink(taken)
         queue.put_back(taken)
     elif isinstance(error, TOO_LARGE):
+        queue.refused = 0  # it was this one
         return taken[0]
     else:
+        queue.refused = 0
         for message, answer, _ in taken:
             if not answer.done():
                 answer.set_exception(unpublished(error, queue.topic, message.size))

@@ -14,7 +14,7 @@ from vectis.core.exceptions import TransportError
 if TYPE_CHECKING:
     from vectis_redpanda.settings import RedpandaSettings
 
-__all__ = ["client_options", "problem_with", "servers_of"]
+__all__ = ["client_options", "lingers_too_long", "patience_of", "problem_with", "servers_of"]
 
 DEFAULT_PORT = 9092
 
@@ -23,7 +23,7 @@ def servers_of(settings: RedpandaSettings) -> list[tuple[str, int]]:
     """Return the host and port of each bootstrap server, in the order given.
 
     Raises:
-        TransportError: One of them is no `host:port`.
+        TransportError: One of them is no `host:port`, or there is none.
 
     Example:
         >>> from vectis_redpanda import RedpandaSettings
@@ -32,7 +32,13 @@ def servers_of(settings: RedpandaSettings) -> list[tuple[str, int]]:
         [('one', 9092), ('::1', 9093)]
     """
     written = (settings.bootstrap_servers or "").split(",")
-    return [_server(text.strip()) for text in written if text.strip()]
+    servers = [_server(text.strip()) for text in written if text.strip()]
+    if not servers:
+        raise TransportError(
+            f"[redpanda] bootstrap_servers = {settings.bootstrap_servers!r} names no server. Write "
+            "host:port, or leave it out: then nothing is published"
+        )
+    return servers
 
 
 def _server(text: str) -> tuple[str, int]:
@@ -41,12 +47,20 @@ def _server(text: str) -> tuple[str, int]:
         host, port = text, str(DEFAULT_PORT)
     bare = host.removeprefix("[").removesuffix("]")
     is_address = host.startswith("[") and host.endswith("]")
-    if not bare or "/" in bare or (":" in bare and not is_address) or not _is_port(port):
+    if not _is_name(bare) or "/" in bare or (":" in bare and not is_address) or not _is_port(port):
         raise TransportError(
             f"[redpanda] bootstrap_servers: {text!r} is no server. Write host:port, several "
             "separated by commas, and an IPv6 address in brackets"
         )
     return bare, int(port)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        text.encode("idna")  # as it is when it is connected to
+    except UnicodeError:  # two dots in a row, or more than 63 characters between them
+        return False
+    return bool(text)
 
 
 def _is_port(text: str) -> bool:
@@ -67,6 +81,29 @@ def problem_with(settings: RedpandaSettings, folder: Path) -> str | None:
     except TransportError as error:
         return str(error)
     return None
+
+
+def patience_of(publish_timeout: float) -> float:
+    """Return after how many seconds a message that was not acknowledged has failed.
+
+    A little earlier than publishing may take, so that what is known of the failure is told.
+    """
+    return publish_timeout - min(0.5, 0.05 * publish_timeout)
+
+
+def lingers_too_long(settings: RedpandaSettings, publish_timeout: float) -> str | None:
+    """Say that messages would fail before they are sent, and what to change; None if it is not so.
+
+    Args:
+        settings: The settings.
+        publish_timeout: Seconds that publishing may take.
+    """
+    if settings.linger_ms < patience_of(publish_timeout) * 1000:
+        return None
+    return (
+        f"[redpanda] linger_ms = {settings.linger_ms:g} leaves no time to send anything within "
+        f"[hub] publish_timeout = {publish_timeout:g} s: lower the one, or raise the other"
+    )
 
 
 def client_options(settings: RedpandaSettings, folder: Path) -> dict[str, Any]:

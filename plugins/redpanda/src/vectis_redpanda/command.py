@@ -28,6 +28,7 @@ __all__ = ["topics"]
 
 T = TypeVar("T")
 
+_COUNT, _COPIES = click.IntRange(1, 2**31 - 1), click.IntRange(1, 2**15 - 1)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
@@ -64,10 +65,8 @@ def list_(as_json: bool) -> None:
 @topics.command()
 @click.argument("names", nargs=-1, metavar="[TOPIC]...")
 @module_option
-@click.option("--partitions", type=click.IntRange(min=1), metavar="N", help="Of each new topic.")
-@click.option(
-    "--replication", type=click.IntRange(min=1), metavar="N", help="Brokers that keep a copy."
-)
+@click.option("--partitions", type=_COUNT, metavar="N", help="Of each new topic.")
+@click.option("--replication", type=_COPIES, metavar="N", help="Brokers that keep a copy.")
 @click.option("--no-dead-letters", is_flag=True, help="Make no topics for dead letters.")
 @click.option("--dry-run", is_flag=True, help="Only ask the brokers whether they would do it.")
 @_JSON

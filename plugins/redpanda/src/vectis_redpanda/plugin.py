@@ -11,7 +11,7 @@ import attrs
 
 from vectis.core import hookimpl
 from vectis.core.transport import Dispensable
-from vectis_redpanda._security import problem_with
+from vectis_redpanda._security import lingers_too_long, problem_with
 from vectis_redpanda.settings import RedpandaSettings
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ class Redpanda:
     @hookimpl
     def vectis_unavailable(self, hub: Hub) -> str | None:
         """Say what is missing: servers, aiokafka, or settings that can work together."""
+        settings = settings_of(hub)
         return (
             missing(hub)
-            or problem_with(settings_of(hub), folder_of(hub))
-            or _missing_codec(settings_of(hub))
+            or problem_with(settings, folder_of(hub))
+            or lingers_too_long(settings, hub.hub_settings.publish_timeout)
+            or _missing_codec(settings)
         )
 
     @hookimpl

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
-from attrs.validators import ge, gt, in_, optional
+from attrs.validators import and_, ge, gt, in_, le, optional
 
 from vectis.core.settings import secret
 
-__all__ = ["RedpandaSettings"]
+__all__ = ["LONGEST", "RedpandaSettings"]
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+LONGEST = 2_147_483.0
+"""Seconds, of which the protocol can hold no more: there they are milliseconds in 31 bits."""
+
+# What its other numbers can hold.
+_COUNT = and_(ge(1), le(2**31 - 1))
+_COPIES = and_(ge(1), le(2**15 - 1))
+_SECONDS = and_(gt(0.0), le(LONGEST))
+_KEPT = le((2**63 - 1) // 1000)
 
 
 def _without_credentials(_: object, __: object, servers: str | None) -> None:
@@ -47,8 +57,9 @@ class RedpandaSettings:
         request_timeout: Seconds that a broker has to answer one request, and to be connected to.
         compression: `none`, `gzip`, `snappy`, `lz4` or `zstd`; all but gzip need the package
             cramjam.
-        linger_ms: Milliseconds to wait for more messages before a batch is sent. What is sent while
-            a batch is under way shares the next one anyway.
+        linger_ms: Milliseconds to wait for more messages before a batch is sent, fewer than `[hub]
+            publish_timeout` has. What is sent while a batch is under way shares the next one
+            anyway.
         max_batch_size: Bytes of one batch, which a broker takes or refuses as a whole.
         max_request_size: Bytes that one message may have, as it is written to the broker; a larger
             one is refused without asking it. The broker's own limit is `message.max.bytes`.
@@ -81,20 +92,22 @@ class RedpandaSettings:
     ssl_password: str | None = secret()
 
     client_id: str = "vectis"
-    request_timeout: float = attrs.field(default=10.0, validator=gt(0))
+    request_timeout: float = attrs.field(default=10.0, validator=_SECONDS)
 
     compression: Compression = attrs.field(
         default="none", validator=in_(("none", "gzip", "snappy", "lz4", "zstd"))
     )
     linger_ms: float = attrs.field(default=0.0, validator=ge(0))
-    max_batch_size: int = attrs.field(default=262_144, validator=ge(1))
-    max_request_size: int = attrs.field(default=1_048_576, validator=ge(1))
+    max_batch_size: int = attrs.field(default=262_144, validator=_COUNT)
+    max_request_size: int = attrs.field(default=1_048_576, validator=_COUNT)
 
-    session_timeout: float = attrs.field(default=15.0, validator=gt(0))
-    rebalance_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    session_timeout: float = attrs.field(default=15.0, validator=_SECONDS)
+    rebalance_timeout: float | None = attrs.field(default=None, validator=optional(_SECONDS))
     group_instance_id: str | None = None
 
-    partitions: int = attrs.field(default=8, validator=ge(1))
-    replication: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    retention_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
-    retention_bytes: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    partitions: int = attrs.field(default=8, validator=_COUNT)
+    replication: int | None = attrs.field(default=None, validator=optional(_COPIES))
+    retention_age: float | None = attrs.field(default=None, validator=optional(and_(gt(0), _KEPT)))
+    retention_bytes: int | None = attrs.field(
+        default=None, validator=optional(and_(ge(1), le(2**63 - 1)))
+    )

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vectis.core.exceptions import PublishError
+from vectis.core.exceptions import PublishError, TransportError
 from vectis.core.forks import after_fork
 from vectis.core.transport import Carrier
 from vectis_redpanda._examination import examine
@@ -15,6 +15,8 @@ from vectis_redpanda._link import Link
 from vectis_redpanda._member import Member
 from vectis_redpanda._producer import Producer
 from vectis_redpanda._reader import Reader
+from vectis_redpanda._security import lingers_too_long, patience_of
+from vectis_redpanda.settings import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -63,8 +65,10 @@ class RedpandaTransport:
     ) -> None:
         folder = Path.cwd() if config_file is None else config_file.parent
         self.link = Link(settings, folder)
-        self._patience = publish_timeout - min(0.5, 0.05 * publish_timeout)
-        self._rebalance = settings.rebalance_timeout or drain + 10
+        self._patience = patience_of(publish_timeout)
+        if said := lingers_too_long(settings, publish_timeout):
+            raise TransportError(said)
+        self._rebalance = settings.rebalance_timeout or min(drain + 10, LONGEST)
         self._producers: dict[asyncio.AbstractEventLoop, Producer] = {}
         self._carrier = Carrier(
             keeps_deadline=True,
@@ -97,9 +101,16 @@ class RedpandaTransport:
         Raises:
             TransportError: Some of it was not; whoever sent it has been told.
         """
-        producer = self._producers.pop(asyncio.get_running_loop(), None)
-        if producer is not None:
+        loop = asyncio.get_running_loop()
+        producer = self._producers.get(loop)
+        if producer is None:
+            return
+        try:
+            # It stays known meanwhile: what is sent now is written after what was sent before.
             await producer.close()
+        finally:
+            if self._producers.get(loop) is producer:
+                del self._producers[loop]
 
     def _send(self, message: Message) -> asyncio.Future[Receipt]:
         # Not a coroutine: the order of the calls is the order of the records.
@@ -115,10 +126,11 @@ class RedpandaTransport:
     def _here(self) -> Producer:
         loop = asyncio.get_running_loop()
         producer = self._producers.get(loop)
-        if producer is None or producer.ended:
-            for other in [known for known in self._producers if known.is_closed()]:
+        if producer is None or not producer.accepts:
+            # A list first: other threads put theirs in meanwhile.
+            for other in [known for known in list(self._producers) if known.is_closed()]:
                 self._producers.pop(other, None)
-            producer = self._producers[loop] = Producer(self.link, self._patience)
+            producer = self._producers[loop] = Producer(self.link, self._patience, before=producer)
         return producer
 
     def _forget(self) -> None:
