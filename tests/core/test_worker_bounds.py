@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.core.worker_world import DEADLINE, TOPIC, Doors, Shop, eventually, keys_of
+from vectis.core import hookimpl
 from vectis.core.exceptions import RetryLater
 from vectis.core.message import Message
 from vectis.core.worker import Worker
@@ -287,6 +288,52 @@ def test_a_handler_that_cancels_its_own_task_and_returns_does_no_harm_to_the_nex
     asyncio.run(main())
     assert passed == [0, 1, 2]
     assert (shop.report.handled, shop.report.dead_lettered) == (6, 0)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after a wait"])
+@pytest.mark.parametrize("raises", [False, True], ids=["and returns", "and raises"])
+def test_a_handler_that_cancels_its_own_task_takes_nothing_from_the_rest_of_its_delivery(
+    waits: bool, raises: bool
+) -> None:
+    told, passed = list[str](), list[int]()
+
+    class Waits:
+        @hookimpl
+        async def vectis_handler_error(self) -> None:
+            await asyncio.sleep(0.001)
+            told.append("error")
+
+        @hookimpl
+        async def vectis_after_consume(self) -> None:
+            await asyncio.sleep(0.001)
+            told.append("after")
+
+    shop = Shop(max_attempts=1, plugins={"waits": Waits()})
+
+    async def cancel_myself(event_type: str, payload: dict[str, Any]) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if raises:
+            raise ValueError
+
+    async def innocent(event_type: str, payload: dict[str, Any]) -> None:
+        await asyncio.sleep(0.001)
+        passed.append(payload["n"])
+
+    shop.on("order.created", cancel_myself)
+    shop.on("order.created", innocent)
+
+    async def main() -> None:
+        await shop.publish(1, 2)
+        await shop.work(lambda: shop.committed() == {0: 2})
+
+    asyncio.run(main())
+    assert passed == [1, 2]
+    assert told == (["error", "after"] if raises else ["after"]) * 2
+    assert len(shop.diary.letters) == (2 if raises else 0)
 
 
 def test_sleeping_for_no_time_lets_others_have_their_turn() -> None:

@@ -79,7 +79,7 @@ def way_to_a_bus(hub: Hub) -> str:
             return f"{plugin.remedy}: it is {plugin.reason}"
         if plugin.distribution == _BUS and plugin.state == "quarantined":
             return f"mend plugin {plugin.name}: {plugin.remedy}"
-    return f"{installing(_BUS)}, or another bus"
+    return f"Install {_BUS}, {installing(_BUS)}, or another bus"
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:

@@ -7,6 +7,7 @@ Nothing waits in here for a next attempt: whoever runs jobs is told how long to 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -150,6 +151,8 @@ class Handling:
         event_type, payload = parts[0], parts[1]
         steps = self._steps
         for callee in callees:
+            if job.handler and _is_cancelled():  # by the handler before, which has passed
+                return self._advance(job)
             current.set(job)
             context = copy_context()
             try:
@@ -208,6 +211,7 @@ class Handling:
             job: The job.
             begun: What its next handler waits for, when its first step was made already.
         """
+        await self._calm()
         if job.received is None and job.trouble is None:
             if self._after:
                 job.started = perf_counter()
@@ -233,16 +237,21 @@ class Handling:
                         return NEVER
                     begun = _failing(misfit)
                 running[job] = monotonic()
+                failure: BaseException | None = None
                 try:
                     await (begun or self._called(job, callee))
                 except BaseException as error:  # a handler's SystemExit must not end the worker
                     if closes(error):
                         raise  # the loop is gone
-                    wait = await self.judge.after(job, callee, error)
-                else:
-                    self._passed(job, callee)
+                    failure = error
                 finally:
                     running[job] = 0.0
+                await self._calm()
+                if failure is None:
+                    self._passed(job, callee)
+                else:
+                    wait = await self.judge.after(job, callee, failure)
+                    failure = None  # it holds this frame
                 begun = None
             else:
                 break
@@ -324,6 +333,7 @@ class Handling:
             batch.finished = True
             for job in jobs:
                 job.partition.running[job] = 0.0
+        await self._calm()
         return [(job, await self._settle(job, callee, failed.get(n))) for n, job in enumerate(jobs)]
 
     async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
@@ -373,7 +383,20 @@ class Handling:
             self._report.skipped += 1
         return self._tell(job, callees, status) if self._after else None
 
+    async def _calm(self) -> None:
+        """Let a cancellation that a handler asked of its own task hit nothing that comes after it.
+
+        One of the worker's own has been noted before, where it cuts a job off.
+        """
+        if _is_cancelled() and not self.judge.closing:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # if the task has not felt it yet, it does now
+            task = asyncio.current_task()
+            while task is not None and task.cancelling():
+                task.uncancel()
+
     async def _tell(self, job: Job, callees: Sequence[Callee], status: Status) -> None:
+        await self._calm()
         trouble = job.trouble or Trouble()
         outcome = DeliveryOutcome(
             status=status,
@@ -383,6 +406,11 @@ class Handling:
         )
         arguments = {"delivery": job.delivery, "outcome": outcome, "hub": self._hub}
         await self._hub.lifecycle.tell("vectis_after_consume", arguments)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _ready_to_step() -> Generator[Any, Any, None]:

@@ -134,6 +134,7 @@ def run(
     Raises:
         VectisError: The worker cannot start; for the command line to show, with exit code 2.
     """
+    there = frozenset(threading.enumerate())
     hub = default_hub(observers)
     hub.member = member
     import_handlers((*hub.consumer_settings.modules, *modules))
@@ -141,15 +142,19 @@ def run(
     _tune_collector()
     if made is not None:
         made(worker)
-    asyncio.run(_run(hub, worker, leash, consuming))
+    asyncio.run(_run(hub, worker, leash, consuming, there))
     return 0 if worker.report.clean else 1
 
 
 async def _run(
-    hub: Hub, worker: Worker, leash: Leash | None, consuming: Callable[[], None] | None
+    hub: Hub,
+    worker: Worker,
+    leash: Leash | None,
+    consuming: Callable[[], None] | None,
+    there: frozenset[threading.Thread],
 ) -> None:
     longest = hub.consumer_settings.shutdown_timeout + _OVERTIME
-    with _heeding_signals(worker, longest, leash) as ending:
+    with _heeding_signals(worker, longest, leash, there) as ending:
         try:
             report = await worker.run(consuming)
         except BaseException as error:
@@ -188,15 +193,15 @@ async def _shut_down(hub: Hub) -> None:
 
 @contextmanager
 def _heeding_signals(
-    worker: Worker, longest: float, leash: Leash | None
+    worker: Worker, longest: float, leash: Leash | None, there: frozenset[threading.Thread]
 ) -> Iterator[Callable[[], None]]:
     """Stop the worker at the first signal, leave at the second.
 
     A leash that is let go stops it as well, and is never the second signal.
 
     What is yielded is to be called when the worker has ended, however that came. From then or the
-    first signal on the process has `longest` seconds; that holds until it is gone, because Python
-    waits for threads at its end.
+    first signal on the process has `longest` seconds; that holds until it is gone when threads were
+    begun that were not `there` before, because Python waits for them at its end.
 
     Not with `loop.add_signal_handler`: a handler that blocks the loop would keep it from being
     heard.
@@ -241,6 +246,9 @@ def _heeding_signals(
         if leash is not None:
             leash.heed(lambda: None)
         del child
+        # Whoever called `run` may go on with something else.
+        if not any(thread not in there and not thread.daemon for thread in threading.enumerate()):
+            overtime.cancel()
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
