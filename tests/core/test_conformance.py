@@ -158,6 +158,23 @@ def test_an_import_that_does_not_end_is_ended(install: Install) -> None:
     assert "did not end within 2 s" in fault
 
 
+@pytest.mark.parametrize(
+    ("source", "question"),
+    [
+        (
+            "from vectis.core import hookimpl\n@hookimpl\ndef vectis_befor_emit(event): ...",
+            "did you mean vectis_before_emit? Until then it is quarantined",
+        ),
+        ("vectis_requires = ('buss',)", "did you mean 'bus'? Mend that, and check again"),
+    ],
+)
+def test_a_finding_that_ends_in_a_question_has_one_mark(
+    install: Install, source: str, question: str
+) -> None:
+    install("acme", source)
+    assert question in faults(rule="hooks")[0]
+
+
 def test_a_key_without_words_and_words_without_a_key_are_named(install: Install) -> None:
     install("acme", GOOD.replace("rate: How many", "rat: How many"), entry="acme:Plugin")
     assert [one.partition(".")[0] for one in faults()] == [
