@@ -190,7 +190,7 @@ def test_one_for_another_core_is_told_so_as_doctor_does_and_is_not_imported(
     install("acme", f"open({str(mark)!r}, 'w').close()\n1 / 0", requires="vectis-core>=77")
     (fault,) = faults()
     assert fault.startswith("hooks: it is quarantined: it is made for another version of the core")
-    assert "install a version of acme that is made for vectis-core" in fault
+    assert "is installed. Install a version of acme that is made for vectis-core" in fault
     assert [one.rule for one in check_plugin("acme") if not one.fault] == [
         *("import", "settings", "handlers", "shutdown")
     ]

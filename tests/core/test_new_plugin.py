@@ -82,6 +82,9 @@ def test_neither_a_module_that_is_there_nor_one_that_hides_it_is_advised(
         (site / f"{module}.py").write_text("raise AssertionError('imported')", encoding="utf-8")
     with pytest.raises(PluginError, match=r"module 'loyalty' is there .* as in acme-loyalty-2$"):
         new_plugin("loyalty", tmp_path)
+    (site / "spread" / "part").mkdir(parents=True)
+    with pytest.raises(PluginError, match="module 'spread' is there already"):
+        new_plugin("spread", tmp_path)
     with pytest.raises(PluginError, match=r"take another name, as in acme-loyalty-2$"):
         new_plugin("acme-loyalty", tmp_path)
 
@@ -141,6 +144,9 @@ def test_the_command_lists_the_files_and_what_to_do_next(tmp_path: Path) -> None
     assert readme.index(f"If pip does not find `vectis-core` or `vectis-bus`, first {first}")
     again = world.vectis("new-plugin", "acme-loyalty")
     assert (again.code, "is there already" in again.err) == (2, True)
+    assert world.vectis("new-plugin", "loyalty").code == 0
+    again = world.vectis("new-plugin", "loyalty")
+    assert (again.code, "loyalty is there already, and nothing in it" in again.err) == (2, True)
     elsewhere = world.here / "elsewhere"
     elsewhere.mkdir()
     assert world.vectis("new-plugin", "acme", "--directory", str(elsewhere)).code == 0

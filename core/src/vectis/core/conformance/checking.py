@@ -69,7 +69,8 @@ def check_plugin(
     plugin = _installed(name)
     quarantine_unfit([plugin])
     if plugin.state == "quarantined":  # before it is imported, which would fail somewhere
-        unfit = Finding("hooks", f"it is quarantined: {plugin.reason}", plugin.remedy)
+        advice = plugin.remedy[:1].upper() + plugin.remedy[1:]
+        unfit = Finding("hooks", f"it is quarantined: {plugin.reason}", advice)
         return _sorted([unfit, not_checked("import"), *map(not_checked, _IN_USE)])
     task = {
         "name": name,

@@ -7,6 +7,7 @@ import re
 import sys
 from importlib.util import find_spec
 from itertools import chain, count
+from pathlib import Path
 
 import attrs
 
@@ -101,9 +102,14 @@ def _importable(module: str) -> bool:
     if module in _NEVER:
         return True
     try:
-        return find_spec(module) is not None
+        spec = find_spec(module)
     except ValueError:  # imported by something that did not say from where
         return True
+    if spec is None or spec.origin is not None:
+        return spec is not None
+    # Any folder imports as a package without a file; one that only lies here is no installed one.
+    folders = spec.submodule_search_locations or ()
+    return any(Path(folder).parent != Path.cwd() for folder in folders)
 
 
 def _advice(own: str) -> str:
