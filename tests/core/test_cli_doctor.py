@@ -257,6 +257,33 @@ def test_a_required_plugin_that_cannot_be_used_is_told_with_what_to_do(world: Wo
     assert "What to do: take acme out of VECTIS_PLUGINS_DISABLE" in err
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("acme = lone:plugin", "interrupted while command 'acme' of lone 1.0 was imported"),
+        ("", "interrupted while plugin lone (lone 1.0) was imported"),
+    ],
+)
+def test_an_import_that_is_interrupted_ends_the_command_and_is_named(
+    world: World, command: str, said: str
+) -> None:
+    world.install(
+        "lone",
+        plugin="lone = lone" * (not command),
+        command=command,
+        lone="raise KeyboardInterrupt",
+    )
+    answer = world.vectis("acme" if command else "doctor")
+    assert (answer.code, answer.out, answer.err.strip()) == (130, "", said)
+
+
+def test_a_module_whose_import_is_interrupted_is_named(world: World) -> None:
+    world.module("shop", "raise KeyboardInterrupt")
+    answer = world.vectis("doctor", "--module", "shop")
+    assert answer.code == 130
+    assert answer.err.strip() == "interrupted while module 'shop' was imported"
+
+
 def test_handled_types_without_a_topic_fail_and_the_three_places_are_named(world: World) -> None:
     world.module("shop", CONSUMES)
     answer = world.vectis("doctor", "--module", "shop")

@@ -198,6 +198,13 @@ def vectis_before_emit(event): ...
 """
 
 
+def test_what_is_absent_for_a_question_is_told_with_one_mark(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="vectis_requires = ('buss',)")
+    assert "did you mean 'bus'? What it would have run is unknown" in " ".join(
+        world.vectis("explain", "order.created").out.split()
+    )
+
+
 def test_the_command_shows_everything_in_order(world: World) -> None:
     world.install("acme-audit", version="2.1", plugin="acme-audit = acme_audit", acme_audit=AUDIT)
     world.install("acme-off", plugin="acme-off = acme_off")

@@ -158,6 +158,23 @@ def test_an_import_that_does_not_end_is_ended(install: Install) -> None:
     assert "did not end within 2 s" in fault
 
 
+@pytest.mark.parametrize(
+    ("source", "question"),
+    [
+        (
+            "from vectis.core import hookimpl\n@hookimpl\ndef vectis_befor_emit(event): ...",
+            "did you mean vectis_before_emit? Until then it is quarantined",
+        ),
+        ("vectis_requires = ('buss',)", "did you mean 'bus'? Mend that, and check again"),
+    ],
+)
+def test_a_finding_that_ends_in_a_question_has_one_mark(
+    install: Install, source: str, question: str
+) -> None:
+    install("acme", source)
+    assert question in faults(rule="hooks")[0]
+
+
 def test_a_key_without_words_and_words_without_a_key_are_named(install: Install) -> None:
     install("acme", GOOD.replace("rate: How many", "rat: How many"), entry="acme:Plugin")
     assert [one.partition(".")[0] for one in faults()] == [
@@ -166,10 +183,18 @@ def test_a_key_without_words_and_words_without_a_key_are_named(install: Install)
     ]
 
 
-def test_settings_are_advised_only_where_they_are_the_cause(install: Install) -> None:
-    install("acme", GOOD, entry="acme:Plugin", requires="vectis-core>=77")
-    (fault,) = [one for one in faults() if "it is made for another version of the core" in one]
-    assert "config=" not in fault
+def test_one_for_another_core_is_told_so_as_doctor_does_and_is_not_imported(
+    install: Install, tmp_path: Path
+) -> None:
+    mark = tmp_path / "imported"
+    install("acme", f"open({str(mark)!r}, 'w').close()\n1 / 0", requires="vectis-core>=77")
+    (fault,) = faults()
+    assert fault.startswith("hooks: it is quarantined: it is made for another version of the core")
+    assert "is installed. Install a version of acme that is made for vectis-core" in fault
+    assert [one.rule for one in check_plugin("acme") if not one.fault] == [
+        *("import", "settings", "handlers", "shutdown")
+    ]
+    assert not mark.exists()
 
 
 def test_a_setting_that_it_needs_can_be_given(
@@ -247,6 +272,53 @@ def test_a_type_that_another_plugin_registers_is_called_too(install: Install) ->
     (fault,) = faults(call=True, budget=0.02)
     assert "acme:note on shop.opened takes 3" in fault
     assert check_plugin("acme", call=True) == ()
+
+
+def test_a_handler_is_not_blamed_for_the_time_of_another(install: Install) -> None:
+    install("shop", SHOP)
+    fast = "\n@handles('shop.opened', priority={})\ndef {}(event): pass"
+    install("acme", handler("shop.opened") + fast.format(1, "early") + fast.format(99, "late"))
+    (fault,) = faults(call=True, budget=0.02)
+    assert "acme:note on shop.opened takes 3" in fault
+    assert check_plugin("acme", call=True) == ()
+
+
+OWN_BUS = """
+from time import perf_counter
+from vectis.core import hookimpl
+from vectis.core.outcome import Outcome
+from vectis.core.transport import Carrier
+
+@hookimpl
+def vectis_emit(route, hub):
+    if route.scope != "process":
+        return None
+    plan = tuple(one for one in hub.subscriptions if one.pattern == route.name)
+
+    async def send(event, outcome=None):
+        outcome = outcome or Outcome()
+        outcome.event, outcome.plan, outcome.started = event, plan, perf_counter()
+        for one in plan:
+            one.handler(event)
+        outcome.ended = perf_counter()
+        return outcome
+
+    return Carrier(send=send, plan=lambda: plan)
+
+"""
+
+
+def test_a_bus_that_times_no_handlers_puts_no_time_down_to_one_of_several(
+    install: Install,
+) -> None:
+    install("shop", SHOP)
+    alone = f"\n@handles('shop.closed')\ndef alone(event): {SLOW}"
+    fast = "\n@handles('shop.opened')\ndef fast(event): pass"
+    install("acme", OWN_BUS + handler("shop.opened") + fast + alone)
+    slow, *unknown = check_plugin("acme", call=True, budget=0.02)
+    assert "acme:alone on shop.closed takes 3" in slow.text
+    assert [one.fault for one in unknown] == [False, False]
+    assert all("other handlers ran in them, so its time is not known" in o.text for o in unknown)
 
 
 def test_a_pattern_is_called_with_every_type_that_it_matches(install: Install) -> None:

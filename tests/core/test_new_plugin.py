@@ -35,9 +35,11 @@ def test_a_name_is_normalised_as_package_indexes_do(name: str) -> None:
         ("a" * 101, "no name of a distribution"),
         ("2048", "no Python module: begin the name with a letter"),
         ("class", "a word of the language.* as in acme-class"),
-        ("json", "there already"),
-        ("vectis", "there already"),
-        ("consumer", "Vectis's own"),
+        ("json", "module 'json' is there already.* as in acme-json"),
+        ("vectis", "there already.* as in acme-vectis"),
+        ("test", "module 'test' is there already.* as in acme-test"),
+        ("attr", "module 'attr' is there already.* as in acme-attr"),  # of the distribution attrs
+        ("consumer", "Vectis's own.* as in acme-consumer"),
         ("bus", "plugin called 'bus' is installed.* as in acme-bus"),
         ("Redpanda", "plugin called 'redpanda' is installed"),
         ("vectis-core", "begins with 'vectis-'.* as in acme-core"),
@@ -68,6 +70,23 @@ def test_the_name_that_is_advised_is_a_sensible_and_free_one(
         install(one)
     with pytest.raises(PluginError, match=f"{said}$"):
         new_plugin(name, tmp_path)
+
+
+def test_neither_a_module_that_is_there_nor_one_that_hides_it_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    for module in ("loyalty", "acme_loyalty"):
+        (site / f"{module}.py").write_text("raise AssertionError('imported')", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"module 'loyalty' is there .* as in acme-loyalty-2$"):
+        new_plugin("loyalty", tmp_path)
+    (site / "spread" / "part").mkdir(parents=True)
+    with pytest.raises(PluginError, match="module 'spread' is there already"):
+        new_plugin("spread", tmp_path)
+    with pytest.raises(PluginError, match=r"take another name, as in acme-loyalty-2$"):
+        new_plugin("acme-loyalty", tmp_path)
 
 
 def test_an_existing_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -119,8 +138,15 @@ def test_the_command_lists_the_files_and_what_to_do_next(tmp_path: Path) -> None
     assert answer.code == 0
     assert "acme-loyalty/pyproject.toml" in answer.out
     assert 'Next: cd acme-loyalty, pip install -e ".[test]", pytest' in answer.out
+    first = "`pip install ./core ./plugins/bus` in a clone of Vectis"
+    assert f"If pip does not find vectis-core or vectis-bus, first {first}" in answer.out
+    readme = (world.here / "acme-loyalty/README.md").read_text(encoding="utf-8")
+    assert readme.index(f"If pip does not find `vectis-core` or `vectis-bus`, first {first}")
     again = world.vectis("new-plugin", "acme-loyalty")
     assert (again.code, "is there already" in again.err) == (2, True)
+    assert world.vectis("new-plugin", "loyalty").code == 0
+    again = world.vectis("new-plugin", "loyalty")
+    assert (again.code, "loyalty is there already, and nothing in it" in again.err) == (2, True)
     elsewhere = world.here / "elsewhere"
     elsewhere.mkdir()
     assert world.vectis("new-plugin", "acme", "--directory", str(elsewhere)).code == 0

@@ -11,11 +11,15 @@ import re
 from typing import TYPE_CHECKING
 
 from vectis.core.distributions import installed, normal
+from vectis.core.exceptions import PluginError
+from vectis.core.obtaining import installing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CORE", "core_version", "unfit"]
+    from vectis.core.plugins import Plugin
+
+__all__ = ["CORE", "core_version", "quarantine_unfit", "unfit"]
 
 CORE = "vectis-core"
 
@@ -61,6 +65,33 @@ def unfit(requirements: Iterable[str], version: str) -> str | None:
         if not (_met(text, version) if met is None else met):
             return text
     return None
+
+
+def quarantine_unfit(plugins: Iterable[Plugin]) -> None:
+    """Set those aside that are enabled and made for another version of the core.
+
+    Args:
+        plugins: None of them is imported for it.
+    """
+    version: str | None = None
+    for plugin in plugins:
+        if plugin.state != "enabled" or not plugin.requirements:
+            continue
+        version = core_version() if version is None else version
+        try:
+            wanted = unfit(plugin.requirements, version)
+        except ValueError as error:
+            plugin.quarantine(error, "cannot tell which versions of the core it is for")
+            continue
+        if wanted is not None:
+            plugin.quarantine(
+                PluginError(
+                    f"it is made for another version of the core: it requires {wanted}, and "
+                    f"{CORE} {version} is installed",
+                    remedy=f"install a version of {plugin.distribution} that is made for {CORE} "
+                    f"{version}, or {installing(CORE)} that is {wanted}; or {plugin.without}",
+                )
+            )
 
 
 def _met_simply(specifier: str, version: str) -> bool | None:

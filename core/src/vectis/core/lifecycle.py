@@ -21,6 +21,7 @@ from vectis.core.exceptions import EmitLoopError, EventCancelled, HookError
 from vectis.core.forks import ForkSafeLock
 from vectis.core.outcome import current
 from vectis.core.places import place
+from vectis.core.redact import ended
 from vectis.core.vetoes import fill_in, stopped_by
 
 if TYPE_CHECKING:
@@ -246,9 +247,9 @@ class Lifecycle:
             return
         self._count(self.stops, hook, plugin)
         where = place(error)
+        cause = f"{type(error).__name__}: {error}{f' (at {where})' if where else ''}"
         raise HookError(
-            f"{hook} of {_named(plugin)} failed, so nothing was done: "
-            f"{type(error).__name__}: {error}{f' (at {where})' if where else ''}. "
+            f"{hook} of {_named(plugin)} failed, so nothing was done: {ended(cause)} "
             f"{_remedy(plugin, stops=True)}",
             hook=hook,
             plugin=plugin,

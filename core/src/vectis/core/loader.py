@@ -90,7 +90,8 @@ def _import(plugin: Plugin) -> bool:
         doing = "does not say in a usable way which plugins it needs"
         plugin.requires = names(loaded, "vectis_requires")
         plugin.after = names(loaded, "vectis_after")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"interrupted while plugin {plugin} was imported")
         raise
     except BaseException as error:  # SystemExit too: an import must not end somebody else's process
         plugin.quarantine(error, doing, _unimportable(plugin, error))

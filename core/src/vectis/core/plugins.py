@@ -12,8 +12,7 @@ import attrs
 
 from vectis.core.distributions import distribution, normal
 from vectis.core.exceptions import PluginError, VectisError
-from vectis.core.fitting import CORE, core_version, unfit
-from vectis.core.obtaining import installing
+from vectis.core.fitting import quarantine_unfit
 from vectis.core.safemode import default_distributions
 from vectis.core.subscription import APP
 
@@ -181,31 +180,9 @@ def decide(plugins: Iterable[Plugin], config: Config, settings: PluginsSettings)
                         remedy=f"rename its entry point; until then {plugin.without}",
                     )
                 )
-    _quarantine_unfit(decided)
+    quarantine_unfit(decided)
     _check_required(by_name, config, settings)
     return decided
-
-
-def _quarantine_unfit(plugins: Iterable[Plugin]) -> None:
-    version: str | None = None
-    for plugin in plugins:
-        if plugin.state != "enabled" or not plugin.requirements:
-            continue
-        version = core_version() if version is None else version
-        try:
-            wanted = unfit(plugin.requirements, version)
-        except ValueError as error:
-            plugin.quarantine(error, "cannot tell which versions of the core it is for")
-            continue
-        if wanted is not None:
-            plugin.quarantine(
-                PluginError(
-                    f"it is made for another version of the core: it requires {wanted}, and "
-                    f"{CORE} {version} is installed",
-                    remedy=f"install a version of {plugin.distribution} that is made for {CORE} "
-                    f"{version}, or {installing(CORE)} that is {wanted}; or {plugin.without}",
-                )
-            )
 
 
 def _decide_one(

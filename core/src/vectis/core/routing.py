@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from vectis.core.exceptions import TransportError, VectisError
+from vectis.core.redact import ended
 from vectis.core.transport import Route
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Routing:
         except Exception as error:
             raise TransportError(
                 f"plugin {implementation.plugin_name!r} failed to answer {hook} for {where}: "
-                f"{type(error).__name__}: {error}. Mend or disable it"
+                f"{ended(f'{type(error).__name__}: {error}')} Mend or disable it"
             ) from error
 
     def _winner(self, offers: dict[str, Any], route: Route) -> tuple[str, Any] | None:

@@ -11,7 +11,7 @@ from vectis.core.distributions import distribution
 from vectis.core.exceptions import PluginError
 from vectis.core.places import place
 from vectis.core.plugins import COMMANDS
-from vectis.core.redact import one_line
+from vectis.core.redact import ended, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -56,15 +56,15 @@ class AddedCommand:
             raise PluginError(f"{what} is left out: {self.refused}")
         try:
             command = self.entry.load()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"interrupted while {what} was imported")
             raise
         except BaseException as error:  # SystemExit too: an import must not decide the exit code
             where = place(error, self.entry_point.partition(":")[0])
-            cause = f"{type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {error}" + f" ({where})" * bool(where)
             raise PluginError(
-                f"{what} cannot be loaded from {self.entry_point!r}: {cause}"
-                + f" ({where})" * bool(where)
-                + ". Mend or uninstall it; the other commands work"
+                f"{what} cannot be loaded from {self.entry_point!r}: "
+                f"{ended(cause)} Mend or uninstall it; the other commands work"
             ) from error
         if not isinstance(command, click.Command):
             raise PluginError(

@@ -22,7 +22,7 @@ from vectis.core.default import use_hub
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
 from vectis.core.quarantine import lines, quarantined
-from vectis.core.redact import one_line
+from vectis.core.redact import ended, one_line
 from vectis.core.settings import Config
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def picture(modules: Sequence[str], lacking: str) -> Iterator[Picture]:
                 broken.append(module)
                 if click.get_current_context().find_root().params.get("debug"):
                     show_traceback(error)
-                warn(f"{error}. What it holds is missing: {lacking}")
+                warn(f"{ended(str(error))} What it holds is missing: {lacking}")
         yield Picture(hub, tuple(broken))
 
 

@@ -9,6 +9,7 @@ import click
 
 from vectis.core.cli.screen import Styled, line, show_json
 from vectis.core.conformance import RULES, check_plugin
+from vectis.core.redact import ended
 
 if TYPE_CHECKING:
     from vectis.core.conformance import Finding
@@ -71,6 +72,6 @@ def _show(name: str, findings: tuple[Finding, ...], faults: int) -> None:
         for finding in findings:
             if finding.rule == rule:
                 lead = "" if finding.fault or state != "fault" else Styled("note: ", "warn")
-                line(f"{finding.text}. {finding.advice}", indent=7, lead=lead)
+                line(f"{ended(finding.text)} {finding.advice}", indent=7, lead=lead)
     line()
     line(f"{name} conforms" if not faults else f"{name} does not conform: {faults} to mend")

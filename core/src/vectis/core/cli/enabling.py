@@ -19,6 +19,7 @@ from vectis.core.cli.screen import Styled, line, note, warn
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.places import place
 from vectis.core.plugins import decide, discover, nearest
+from vectis.core.redact import ended
 from vectis.core.safemode import hidden
 from vectis.core.settings import PluginsSettings
 from vectis.core.without import without
@@ -88,7 +89,8 @@ def _tell_broken(plugin: Plugin, hub: Hub) -> None:
     at = f" (at {where})" if where else ""
     warn(f"{plugin.name} is quarantined nevertheless, so it does not run: {plugin.reason}{at}")
     tolerated = plugin.name in hub.consumer_settings.tolerate
-    note(f"  -> {plugin.remedy}" + ". No worker starts before" * (not tolerated))
+    way = plugin.remedy if tolerated else f"{ended(plugin.remedy)} No worker starts before"
+    note(f"  -> {way}")
 
 
 @click.command()

@@ -11,6 +11,7 @@ from vectis.core.cli.group import module_option
 from vectis.core.cli.handlers import policy
 from vectis.core.cli.screen import NOTHING, Styled, heading, line, show_json, table
 from vectis.core.exceptions import SubscriptionError
+from vectis.core.redact import ended
 from vectis.core.subscription import check_pattern
 
 if TYPE_CHECKING:
@@ -207,11 +208,12 @@ def _show_absent(explanation: Explanation) -> None:
         version = f" {absent.version}" if absent.version else ""
         reason = absent.reason.removeprefix(absent.state).lstrip()
         style = "bad" if absent.state == "quarantined" else "warn"
-        unknown = "; what it would have run is unknown" if absent.kind == "plugin" else ""
+        if absent.kind == "plugin":
+            reason = f"{ended(reason)} What it would have run is unknown"
         line(
             f"{absent.kind} ",
             Styled(absent.name, "key"),
-            f"{version}, {reason}{unknown}",
+            f"{version}, {reason}",
             indent=4,
             lead=Styled(f"{absent.state:<13}", style),
         )

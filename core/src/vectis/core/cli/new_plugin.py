@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from vectis.core.cli.screen import line
+from vectis.core.obtaining import installing
+from vectis.core.scaffold import NEEDS
 from vectis.core.scaffold import new_plugin as write
 
 __all__ = ["new_plugin"]
@@ -33,3 +35,4 @@ def new_plugin(name: str, directory: Path) -> None:
         line(str(path))
     line()
     line(f'Next: cd {folder}, pip install -e ".[test]", pytest')
+    line(f"If pip does not find {' or '.join(NEEDS)}, first {installing(*NEEDS)}")

@@ -64,7 +64,9 @@ def run(arguments: Sequence[str] | None, prog: str) -> int:
     given = None if arguments is None else list(arguments)
     try:
         result: Any = vectis.main(given, prog_name=prog, standalone_mode=False)
-    except click.Abort:
+    except click.Abort as abort:
+        for note in getattr(abort.__cause__, "__notes__", ()):
+            click.echo(one_line(note, limit=500), err=True)
         return 130
     except click.ClickException as error:
         error.show()

@@ -15,6 +15,7 @@ from vectis.core._environment import variable
 from vectis.core.conformance.findings import RULES, Finding, not_checked
 from vectis.core.conformance.running import clean, run
 from vectis.core.exceptions import PluginError
+from vectis.core.fitting import quarantine_unfit
 from vectis.core.plugins import discover, nearest
 from vectis.core.redact import one_line
 
@@ -66,6 +67,11 @@ def check_plugin(
         []
     """
     plugin = _installed(name)
+    quarantine_unfit([plugin])
+    if plugin.state == "quarantined":  # before it is imported, which would fail somewhere
+        advice = plugin.remedy[:1].upper() + plugin.remedy[1:]
+        unfit = Finding("hooks", f"it is quarantined: {plugin.reason}", advice)
+        return _sorted([unfit, not_checked("import"), *map(not_checked, _IN_USE)])
     task = {
         "name": name,
         "module": plugin.module,
@@ -83,6 +89,10 @@ def check_plugin(
         findings += _using(run("using", task, timeout=timeout, environment=environment))
     if _stopped(findings):
         findings += map(not_checked, _IN_USE)
+    return _sorted(findings)
+
+
+def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
     order = list(RULES)
     return tuple(sorted(findings, key=lambda one: (order.index(one.rule), not one.fault)))
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+from vectis.core.redact import ended
+
 __all__ = ["RULES", "Finding", "Rule", "not_checked"]
 
 Rule = Literal["import", "hooks", "settings", "handlers", "shutdown"]
@@ -37,7 +39,7 @@ class Finding:
     fault: bool = True
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.text}. {self.advice}"
+        return f"{self.rule}: {ended(self.text)} {self.advice}"
 
 
 def not_checked(rule: Rule) -> Finding:

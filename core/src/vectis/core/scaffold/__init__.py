@@ -6,6 +6,6 @@ The files are templates in this package, filled in by `string.Template`; nothing
 from __future__ import annotations
 
 from vectis.core.scaffold.naming import Names
-from vectis.core.scaffold.writing import new_plugin
+from vectis.core.scaffold.writing import NEEDS, new_plugin
 
-__all__ = ["Names", "new_plugin"]
+__all__ = ["NEEDS", "Names", "new_plugin"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from importlib.util import find_spec
 from itertools import chain, count
+from pathlib import Path
 
 import attrs
 
@@ -18,6 +20,7 @@ __all__ = ["Names"]
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VECTIS = "vectis-"
 _COMPANY = "acme-"  # of the examples
+_NEVER = sys.stdlib_module_names | {"test", "tests", "vectis"}  # Python's tests are one of them
 _LONGEST = 100  # characters; a topic's name and a file's have bounds
 
 
@@ -60,17 +63,18 @@ class Names:
         if keyword.iskeyword(module):
             raise PluginError(
                 f"{module!r} can be no Python module, for it is a word of the language: "
-                f"put a word of yours before it, as in {_COMPANY}{normalised}"
+                f"put a word of yours before it, as in {_free(normalised)}"
             )
         if not module.isidentifier():
             raise PluginError(f"{module!r} can be no Python module: begin the name with a letter")
-        if module in sys.stdlib_module_names or module in ("vectis", "tests"):
-            raise PluginError(f"a module {module!r} is there already: put a word of yours before")
         if normalised in RESERVED:
-            raise PluginError(
-                f"{normalised!r} is a name of Vectis's own: put a word of yours before"
-            )
+            raise PluginError(f"{normalised!r} is a name of Vectis's own: {_advice(normalised)}")
         _refuse_taken(normalised)
+        if _importable(module):
+            raise PluginError(
+                f"a module {module!r} is there already, and would be imported instead or hidden: "
+                f"{_advice(normalised)}"
+            )
         return cls(normalised, module, "".join(map(str.capitalize, normalised.split("-"))))
 
 
@@ -93,13 +97,34 @@ def _refuse_taken(name: str) -> None:
         )
 
 
+def _importable(module: str) -> bool:
+    """Tell whether a module of this name is there, or may be with another Python."""
+    if module in _NEVER:
+        return True
+    try:
+        spec = find_spec(module)
+    except ValueError:  # imported by something that did not say from where
+        return True
+    if spec is None or spec.origin is not None:
+        return spec is not None
+    # Any folder imports as a package without a file; one that only lies here is no installed one.
+    folders = spec.submodule_search_locations or ()
+    return any(Path(folder).parent != Path.cwd() for folder in folders)
+
+
 def _advice(own: str) -> str:
     """Return which name to take instead, with one that is free as the example."""
+    if own.startswith(_COMPANY):
+        return f"take another name, as in {_free(own)}"
+    return f"put your company's name before it, as in {_free(own)}"
+
+
+def _free(own: str) -> str:
+    """Return a name like this one that nothing has: no plugin, no distribution and no module."""
     taken = {normal(plugin.name) for plugin in discover()}
-    begun = own.startswith(_COMPANY)
-    names = (f"{own}-{number}" if begun else f"{_COMPANY}{own}-{number}" for number in count(2))
-    first = own if begun else f"{_COMPANY}{own}"
-    free = next(n for n in chain([first], names) if n not in taken and installed(n) is None)
-    if begun:
-        return f"take another name, as in {free}"
-    return f"put your company's name before it, as in {free}"
+    first = own if own.startswith(_COMPANY) else f"{_COMPANY}{own}"
+    return next(
+        name
+        for name in chain([first], (f"{first}-{number}" for number in count(2)))
+        if name not in taken and installed(name) is None and not _importable(name.replace("-", "_"))
+    )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from vectis.core.exceptions import PluginError
 from vectis.core.fitting import core_version
+from vectis.core.obtaining import installing
 from vectis.core.scaffold.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["new_plugin"]
+__all__ = ["NEEDS", "new_plugin"]
 
 # Where each template goes. None is named *.py: tools that look for code would take it for such.
 _FILES = {
@@ -28,6 +29,10 @@ _FILES = {
     "src/$module/settings.py": "settings.py.txt",
     "tests/test_$module.py": "tests.py.txt",
 }
+
+
+NEEDS = ("vectis-core", "vectis-bus")
+"""What a new plugin and its tests require of Vectis."""
 
 
 def new_plugin(name: str, parent: Path) -> Path:
@@ -69,6 +74,7 @@ def _rendered(names: Names) -> Iterator[tuple[str, str]]:
         "title": names.title,
         "variable": names.module.upper(),
         "core": _of_this_core(),
+        "vectis": installing(*NEEDS),
     }
     for path, template in _FILES.items():
         text = (templates / template).read_text(encoding="utf-8")

@@ -74,7 +74,8 @@ def import_handlers(modules: Iterable[str]) -> None:
         try:
             with trial():
                 importlib.import_module(module)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"interrupted while module {module!r} was imported")
             raise
         except BaseException as error:
             raise ConfigError(
