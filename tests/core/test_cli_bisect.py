@@ -60,6 +60,32 @@ def test_plugins_that_break_it_together_are_named_together(world: World) -> None
     assert answer.out.startswith("acme-1 and acme-6 break the command together: ")
 
 
+def test_what_needs_the_plugin_is_disabled_with_it(world: World) -> None:
+    for number in range(8):
+        needs = {6: ("acme-2",), 3: ("acme-6",)}.get(number, ())
+        (world.site / f"acme_{number}.py").write_text(f"vectis_requires = {needs}")
+    world.config('[plugins]\ndisable = ["commerce", "sqlite"]\nrequire = ["acme-6"]\n')
+    answer = world.vectis(*command("acme-2"))
+    assert answer.out == (
+        "acme-2 breaks the command: with it alone it fails (exit code 7)\n"
+        "acme-3 and acme-6 need acme-2, so they go together.\n"
+        "[plugins] require names acme-6: take it out there first.\n"
+        "  -> vectis plugins disable acme-2 acme-3 acme-6\n"
+    )
+    world.config('[plugins]\ndisable = ["commerce", "sqlite"]\n')
+    advice = answer.out.splitlines()[-1].removeprefix("  -> vectis ")
+    assert world.vectis(*advice.split()).code == 0
+
+
+@pytest.mark.parametrize("source", ["import os\nos._exit(0)", "1 / 0", "print('[')\n"])
+def test_a_plugin_that_ends_or_breaks_what_imports_it_is_named_alone(
+    world: World, source: str
+) -> None:
+    (world.site / "acme_5.py").write_text(source)
+    answer = world.vectis(*command("acme-5"))
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "  -> vectis plugins disable acme-5")
+
+
 def test_json_has_every_run(world: World) -> None:
     answer = world.vectis("plugins", "bisect", "--json", *command("acme-2", "acme-4")[2:])
     found = answer.json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -150,7 +150,7 @@ def test_a_type_that_is_gone_fails_with_its_rule(world: World) -> None:
     answer = world.vectis("catalog", "check", "--snapshot", "types.json")
     assert answer.code == 1
     assert answer.out.startswith("type-removed")
-    elsewhere = world.vectis("catalog", "check", "--snapshot", "types.json", "--plugin", "other")
+    elsewhere = world.vectis("catalog", "check", "--snapshot", "types.json", "--plugin", "bus")
     assert elsewhere.code == 0
 
 
@@ -166,6 +166,150 @@ def test_a_snapshot_that_cannot_be_read_is_said(world: World) -> None:
 def test_a_missing_plugin_is_mentioned_beside_the_answer(world: World) -> None:
     (world.site / "acme.py").write_text("1 / 0")
     assert "acme (acme 1.0) is quarantined, so its types are" in world.vectis("catalog").err
+
+
+SMALL = """
+import attrs
+from vectis.core import event_type, hookimpl
+
+@event_type("{name}", topic="{topic}")
+@attrs.frozen
+class Small:
+    id: str
+
+@hookimpl
+def vectis_register_events(catalogue):
+    catalogue.register(Small)
+"""
+SHOP = """
+import attrs
+from vectis.core import event_type, on_event
+
+@event_type("parcel.found", topic="acme.found")
+@attrs.frozen
+class Found:
+    id: str
+
+@on_event(Found)
+async def tell(event: Found): ...
+"""
+
+
+@pytest.fixture
+def three(world: World) -> World:
+    """A snapshot with types of two plugins and of a module that only `--module` names."""
+    source = SMALL.format(name="near.seen", topic="near")
+    world.install("near", plugin="near = near", near=source)
+    world.config('[plugins]\nenable = ["acme", "near", "bus"]\n')
+    world.module("shop", SHOP)
+    assert world.vectis("catalog", "check", "--write", "--module", "shop").code == 0
+    assert list(stored(world)) == ["near.seen", "parcel.found", "parcel.sent"]
+    return world
+
+
+def stored(world: World) -> dict[str, Any]:
+    types: dict[str, Any] = json.loads((world.here / "vectis.catalog.json").read_bytes())["types"]
+    return types
+
+
+def test_writing_the_types_of_one_plugin_keeps_those_of_the_others(three: World) -> None:
+    before = stored(three)
+    change(three, "    weight: float\n")
+    (three.site / "near.py").write_text(SMALL.format(name="near.heard", topic="near"))
+    answer = three.vectis("catalog", "check", "--write", "--plugin", "acme")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1] == (
+        "vectis.catalog.json holds 1 type of acme now, and 2 of others as before"
+    )
+    after = stored(three)
+    assert after.pop("parcel.sent") != before.pop("parcel.sent")
+    assert after == before
+    rest = three.vectis("catalog", "check", "--module", "shop")
+    assert [text.split()[:2] for text in rest.out.splitlines()[:-1]] == [
+        ["type-added", "near.heard"],
+        ["type-removed", "near.seen"],
+    ]
+
+
+def test_a_type_that_moved_to_another_plugin_is_not_gone(three: World) -> None:
+    (three.site / "acme.py").write_text(SMALL.format(name="near.seen", topic="near"))
+    (three.site / "near.py").write_text("")
+    answer = three.vectis("catalog", "check", "--plugin", "near")
+    assert (answer.code, answer.out) == (0, "1 type, all as vectis.catalog.json promises\n")
+    assert three.vectis("catalog", "check", "--write", "--plugin", "near").code == 0
+    assert stored(three)["near.seen"]["plugin"] == "acme"
+
+
+def test_a_snapshot_that_cannot_be_read_is_kept_when_others_are_in_it(three: World) -> None:
+    (three.here / "vectis.catalog.json").write_text("{")
+    answer = three.vectis("catalog", "check", "--write", "--plugin", "acme")
+    assert answer.code == 2
+    assert "write it anew without --plugin. Nothing was written" in answer.err
+    assert (three.here / "vectis.catalog.json").read_text() == "{"
+
+
+def test_a_plugin_that_nobody_knows_is_refused_with_the_nearest(three: World) -> None:
+    before = stored(three)
+    for more in ([], ["--write"]):
+        answer = three.vectis("catalog", "check", "--plugin", "bus", "--plugin", "acne", *more)
+        assert (answer.code, answer.out) == (2, "")
+        assert "no installed plugin is called 'acne'; did you mean 'acme'?" in answer.err
+    assert stored(three) == before
+    own = three.vectis("catalog", "check", "--plugin", "app", "--module", "shop")
+    assert (own.code, own.out) == (0, "1 type, all as vectis.catalog.json promises\n")
+
+
+def test_types_of_a_plugin_that_is_gone_can_be_let_go(three: World) -> None:
+    (three.site / "near-1.0.dist-info" / "entry_points.txt").write_text("")
+    three.config('[plugins]\nenable = ["acme", "bus"]\n')
+    assert three.vectis("catalog", "check", "--plugin", "near").out.startswith("type-removed")
+    assert three.vectis("catalog", "check", "--write", "--plugin", "near").code == 0
+    assert list(stored(three)) == ["parcel.found", "parcel.sent"]
+
+
+def test_the_command_that_accepts_changes_says_what_was_given(three: World) -> None:
+    change(three, "    weight: float\n")
+    answer = three.vectis("catalog", "--module", "shop", "check", "--plugin", "acme")
+    accepting = "vectis catalog check --module shop --plugin acme --write"
+    assert answer.out.endswith(f"To accept them all: {accepting}\n")
+    missing = three.vectis("catalog", "check", "--module", "shop", "--snapshot", "a b.json")
+    assert "`vectis catalog check --snapshot 'a b.json' --module shop --write`" in missing.err
+    assert three.vectis(*accepting.split()[1:]).code == 0
+    assert three.vectis("catalog", "check", "--module", "shop").code == 0
+
+
+@pytest.mark.parametrize("tolerated", ["", '[consumer]\ntolerate = ["near"]\n'])
+def test_without_a_broken_plugin_nothing_is_checked_written_or_exported(
+    three: World, tolerated: str
+) -> None:
+    three.config('[plugins]\nenable = ["acme", "near", "bus"]\n' + tolerated)
+    before = stored(three)
+    (three.site / "near.py").write_text("1 / 0")
+    for command, nothing in (
+        (("check",), "Nothing was checked"),
+        (("check", "--write"), "Nothing was written"),
+        (("check", "--write", "--plugin", "near"), "Nothing was written"),
+        (("export", "--format", "asyncapi"), "Nothing was exported"),
+    ):
+        answer = three.vectis("catalog", *command)
+        assert (answer.code, answer.out) == (2, "")
+        assert "a plugin is quarantined, so what it brings would be missing\n" in answer.err
+        assert "  near (near 1.0): " in answer.err
+        assert "`vectis plugins disable near`" in answer.err
+        assert answer.err.endswith(f"{nothing}\n")
+    assert stored(three) == before
+    assert three.vectis("catalog", "check", "--plugin", "acme").code == 0
+
+
+def test_what_safe_mode_hides_is_not_taken_for_gone(three: World) -> None:
+    before = stored(three)
+    three.config('[plugins]\nenable = ["acme", "near", "bus"]\ndisable = ["near"]\n')
+    for command in (("check",), ("check", "--write"), ("export", "--format", "jsonschema")):
+        answer = three.vectis("catalog", *command, VECTIS_SAFE_MODE="1")
+        assert (answer.code, answer.out) == (2, "")
+        assert "VECTIS_SAFE_MODE hides acme (acme 1.0), so what it brings would" in answer.err
+        assert "-> unset VECTIS_SAFE_MODE" in answer.err
+    assert stored(three) == before
 
 
 def test_schemas_are_exported(world: World) -> None:

@@ -492,6 +492,43 @@ def test_letters_that_nobody_can_read_are_not_to_be_replayed(
     assert ("dlq replay" in answer.out) is bool(handler)
 
 
+@pytest.mark.parametrize(
+    ("config", "handlers", "said"),
+    [
+        (
+            "",
+            ["app:gone"],
+            "those of app:gone a replay leaves: there is no handler app:gone here",
+        ),
+        (
+            '[handlers."app:sync"]\nenabled = false\n',
+            ["app:sync"],
+            "those of app:sync a replay leaves: handler app:sync is disabled (",
+        ),
+        (
+            "",
+            ["app:gone", "app:away"],
+            "those of app:gone, app:away a replay leaves, since these handlers are not there: `",
+        ),
+    ],
+)
+def test_letters_of_a_handler_that_is_gone_are_not_to_be_replayed(
+    world: World, config: str, handlers: list[str], said: str
+) -> None:
+    world.config(WORKS + config)
+    world.module("shop", CONSUMES.replace("a.b", "order.created"))
+    put(world, Message("orders", b"7", b"{}"))
+    for handler in handlers:
+        letter(world, "shop", handler)
+    answer = world.vectis("doctor", "--module", "shop")
+    assert f"-> `vectis dlq list` shows them and why; {said}" in answer.out
+    assert "gives them" not in answer.out
+    if not config:
+        letter(world, "shop", "app:sync")
+        answer = world.vectis("doctor", "--module", "shop")
+        assert "gives them to those of their handlers that are there; those of app:" in answer.out
+
+
 def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World) -> None:
     world.config(WORKS)
     world.module("shop", CONSUMES.replace("a.b", "order.created"))

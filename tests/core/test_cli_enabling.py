@@ -414,6 +414,41 @@ def test_what_another_plugin_needs_is_disabled_by_force_only(world: World) -> No
     assert (world.here / "vectis.toml").read_text() == '[plugins]\ndisable = ["acme"]\n'
 
 
+def test_by_force_it_names_all_that_goes_and_that_no_worker_starts(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.install("near", plugin="near = near", near=HANDLERS + "vectis_requires = ('acme',)")
+    world.install("far", plugin="far = far", far="vectis_requires = ('near',)")
+    refused = world.vectis("plugins", "disable", "acme")
+    together = "`vectis plugins disable acme far near`"
+    assert f"Nothing was changed. Disable them together, {together}, or say" in refused.err
+    answer = world.vectis("plugins", "disable", "acme", "--force")
+    assert answer.code == 0
+    assert "What goes with acme, far and near:\n" in answer.out
+    assert "near:record on order.*, near:write on loyalty.earned\n" in answer.out
+    assert "acme goes by force: plugin far (far 1.0) needs it\n" in answer.err
+    assert "acme goes by force: plugin near (near 1.0) needs it\n" in answer.err
+    assert (
+        "far and near will be quarantined for it and not run, and no worker starts\n"
+        "  -> `vectis plugins disable far near` as well\n"
+    ) in answer.err
+    doctor = world.vectis("doctor").out
+    assert "plugin near (near 1.0): quarantined, so no worker starts" in doctor
+    assert world.vectis("plugins", "disable", "far", "near").code == 0
+    assert world.vectis(*together.strip("`").split()[1:]).code == 0
+
+
+def test_by_force_it_tells_what_the_config_needs_of_those_that_go_along(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="")
+    world.install("near", plugin="near = near", near="vectis_requires = ('acme',)")
+    world.config('[plugins]\nrequire = ["near"]\n[consumer]\ntolerate = ["near"]\n')
+    refused = world.vectis("plugins", "disable", "acme")
+    assert "Nothing was changed. Settle that first, or say --force" in refused.err
+    answer = world.vectis("plugins", "disable", "acme", "--force", "--dry-run")
+    assert answer.code == 0
+    assert "near goes by force: [plugins] require (vectis.toml:2) names it" in answer.err
+    assert "near will be quarantined for it and not run\n" in answer.err
+
+
 def test_what_the_config_needs_is_disabled_by_force_only(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme="")
     world.config('[plugins]\nrequire = ["acme"]\n[hub]\ntransport = "acme"\n')

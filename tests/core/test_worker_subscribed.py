@@ -10,6 +10,7 @@ from vectis.core import Hub, hookimpl
 from vectis.core.catalogue import event_type
 from vectis.core.events.consumer import on_event
 from vectis.core.exceptions import ConfigError, SubscriptionError, TransportError
+from vectis.core.settings import Config
 from vectis.core.testing import MemoryTransport, run_worker
 from vectis.core.worker import Worker
 from vectis.core.worker.subscribed import subscribed
@@ -177,6 +178,24 @@ def test_several_quarantined_plugins_have_a_line_each() -> None:
     assert [line.split(":")[0].strip() for line in each[:2]] == ["broken", "other"]
     assert each[2] == "  -> `vectis doctor` says what to do about each"
     assert each[3].endswith('[consumer] tolerate = ["broken", "other"]')
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, '[consumer] tolerate = ["away", "broken", "other"]'),
+        ({"VECTIS_CONSUMER_TOLERATE": "away"}, "VECTIS_CONSUMER_TOLERATE=away,broken,other"),
+    ],
+)
+def test_what_is_tolerated_already_is_in_the_setting_that_is_proposed(
+    environ: dict[str, str], said: str
+) -> None:
+    data = {"consumer": {"group": "shop", "tolerate": ["away"]}}
+    config = Config.of(data, environ=environ)
+    plugins = {"away": Broken(), "broken": Broken(), "other": Broken()}
+    with pytest.raises(ConfigError) as raised:
+        Worker(Hub(config, plugins=plugins, discover=False))
+    assert str(raised.value).splitlines()[-1] == f"  To accept the loss: {said}"
 
 
 def test_unless_the_config_tolerates_it() -> None:

@@ -99,18 +99,19 @@ class Writer:
 
         Returns:
             A future that is done when the file is closed or, while others use it, when what was
-            queued before is written.
+            queued before was written or refused.
         """
         with _registry.lock:
             self.users -= 1
+            dealt_with: Future[None] = Future()
+            dealt_with.set_running_or_notify_cancel()  # nobody can cancel it
             if self.users:
-                return self._written()
+                self._written().add_done_callback(lambda _: dealt_with.set_result(None))
+                return dealt_with
             self._stopping = True
-            stopped: Future[None] = Future()
-            self._stopped = stopped
-            stopped.set_running_or_notify_cancel()  # nobody can cancel it
+            self._stopped = dealt_with
         self._wake.set()
-        return stopped
+        return dealt_with
 
     def use(self) -> None:
         """Take part in using it, also when it is about to end; under the lock of the registry."""

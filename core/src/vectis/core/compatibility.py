@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from vectis.core.entries import Entry
 
-__all__ = ["FORMAT", "Change", "Rule", "checked", "compare", "of_plugins", "snapshot_of"]
+__all__ = [
+    "FORMAT",
+    "Change",
+    "Rule",
+    "checked",
+    "compare",
+    "of_plugins",
+    "replaced",
+    "snapshot_of",
+]
 
 FORMAT = 1
 """Of snapshots, in their key `vectis_catalog`."""
@@ -51,11 +60,42 @@ def snapshot_of(found: Iterable[Entry]) -> Snapshot:
     return {"vectis_catalog": FORMAT, "types": types}
 
 
-def of_plugins(snapshot: Snapshot, plugins: Iterable[str]) -> Snapshot:
-    """Return what a snapshot says of the types of some plugins."""
+def of_plugins(snapshot: Snapshot, plugins: Iterable[str], *others: Snapshot) -> Snapshot:
+    """Return what a snapshot says of the types of some plugins.
+
+    Args:
+        snapshot: Has the types of all.
+        plugins: Their names.
+        others: A type that is theirs in one of these is theirs: it may have moved from one plugin
+            to another, and is not gone then.
+
+    Example:
+        >>> from vectis.core.compatibility import of_plugins
+        >>> types = {"order.created": {"plugin": "acme"}, "parcel.sent": {"plugin": "other"}}
+        >>> list(of_plugins({"vectis_catalog": 1, "types": types}, ["acme"])["types"])
+        ['order.created']
+    """
     wanted = frozenset(plugins)
-    types = {n: t for n, t in snapshot["types"].items() if t.get("plugin") in wanted}
+    theirs = {
+        name
+        for one in (snapshot, *others)
+        for name, kind in one["types"].items()
+        if kind.get("plugin") in wanted
+    }
+    types = {name: kind for name, kind in snapshot["types"].items() if name in theirs}
     return {**snapshot, "types": types}
+
+
+def replaced(before: Snapshot, part: Snapshot, now: Snapshot) -> Snapshot:
+    """Return a snapshot in which a part of another one is as it is now, and the rest as it was.
+
+    Args:
+        before: The other one.
+        part: What of it is replaced.
+        now: What takes its place.
+    """
+    kept = {name: kind for name, kind in before["types"].items() if name not in part["types"]}
+    return {**now, "types": {**kept, **now["types"]}}
 
 
 def checked(snapshot: object, where: str) -> Snapshot:

@@ -23,10 +23,13 @@ from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
 from vectis.core.quarantine import lines, quarantined
 from vectis.core.redact import ended, one_line
-from vectis.core.settings import Config
+from vectis.core.safemode import hidden
+from vectis.core.settings import Config, PluginsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from vectis.core.plugins import Plugin
 
 __all__ = [
     "Assembled",
@@ -36,6 +39,7 @@ __all__ = [
     "import_modules",
     "picture",
     "quiet",
+    "refuse_half",
     "tell_quarantined",
     "warn_of_misnamed",
 ]
@@ -195,3 +199,44 @@ def tell_quarantined(hub: Hub) -> None:
     for text in lines(broken):
         cut = width and len(broken) > 1
         note(f"  {one_line(text.strip(), limit=max(width - 2, 1))}" if cut else text)
+
+
+def refuse_half(hub: Hub, nothing: str, plugins: Collection[str] = ()) -> None:
+    """Refuse to go on without plugins that are broken, or that only safe mode leaves out.
+
+    For commands whose answer is kept and acted on. Those of `[consumer] tolerate` count as well: a
+    worker may go on without them, a description of the application would be wrong.
+
+    Args:
+        hub: The hub of the command.
+        nothing: What did not happen, such as `Nothing was exported`.
+        plugins: The names of those that the answer is about; default: all.
+
+    Raises:
+        PluginError: There are some; each is named, with what to do.
+    """
+    asked = [plugin for plugin in hub.plugins if not plugins or plugin.name in plugins]
+    broken = [plugin for plugin in asked if plugin.state == "quarantined"]
+    unseen = [plugin for plugin in asked if _only_hidden(plugin, hub.config)]
+    said = []
+    if broken:
+        one = len(broken) == 1
+        which = "a plugin is" if one else f"{len(broken)} plugins are"
+        brings = "it brings" if one else "they bring"
+        said += [f"{which} quarantined, so what {brings} would be missing", *lines(broken)]
+    if unseen:
+        brings = "it brings" if len(unseen) == 1 else "they bring"
+        names = ", ".join(map(str, unseen))
+        said.append(f"VECTIS_SAFE_MODE hides {names}, so what {brings} would be missing")
+        said.append("  -> unset VECTIS_SAFE_MODE")
+    if said:
+        raise PluginError("\n".join([*said, nothing]))
+
+
+def _only_hidden(plugin: Plugin, config: Config) -> bool:
+    """Tell whether a plugin would be enabled, were it not for safe mode."""
+    settings = config.table("plugins", PluginsSettings)
+    left_out = plugin.name in settings.disable or (
+        settings.enable is not None and plugin.name not in settings.enable
+    )
+    return hidden(plugin, config) and not left_out

@@ -17,6 +17,7 @@ import attrs
 import click
 
 from vectis.core.bisection import Culprits, find
+from vectis.core.cli.needing import with_dependents
 from vectis.core.cli.screen import Styled, line, note, show_json
 from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
@@ -173,11 +174,16 @@ def _show(culprits: Culprits, runs: _Runs) -> None:
             f" break the command together: with these alone it fails ({how}), and without any one "
             "of them it passes",
         )
+    advised = with_dependents(names[0])
+    again = ", then run this again" * culprits.others_fail
     if culprits.others_fail:
         line("With all the others and without ", who, " it fails as well: there is more to find.")
-        line(f"vectis plugins disable {names[0]}, then run this again", indent=2, lead="-> ")
-    else:
-        line(f"vectis plugins disable {names[0]}", indent=2, lead="-> ")
+    if len(advised) > 1:
+        need = "needs" if len(advised) == 2 else "need"
+        line(f"{' and '.join(advised[1:])} {need} {advised[0]}, so they go together.")
+    if required := [name for name in advised if name in runs.settings.require]:
+        line(f"[plugins] require names {' and '.join(required)}: take it out there first.")
+    line(f"vectis plugins disable {' '.join(advised)}{again}", indent=2, lead="-> ")
 
 
 def _plain(culprits: Culprits | None, runs: _Runs) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import attrs
 import click
 
 from vectis.core._config_edit import ConfigEdit
+from vectis.core.cli.losing import listed, show, show_forced, show_loss, tell_refused
 from vectis.core.cli.screen import Styled, line, note, warn
 from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.places import place
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
     from vectis.core.settings import Config
-    from vectis.core.without import Loss
 
 __all__ = ["disable", "enable"]
 
@@ -72,8 +72,8 @@ def enable(names: tuple[str, ...], dry_run: bool) -> int:
     for plugin in broken:
         _tell_broken(plugin, hub)
     comes = without(hub, *plugins)
-    _show(
-        f"What comes with {_listed(names)}:",
+    show(
+        f"What comes with {listed(names)}:",
         [
             ("handlers", comes.handlers),
             ("hooks", comes.hooks),
@@ -117,12 +117,11 @@ def disable(names: tuple[str, ...], dry_run: bool, force: bool) -> int:
         for plugin in plugins:
             _tell_hidden(plugin, hub.config)
         loss = without(hub, *plugins)
-        _show_loss([plugin.name for plugin in plugins], loss)
         if loss.needed_by and not force:
-            for name, reason in loss.needed_by:
-                note(f"{name} is not disabled: {reason}")
-            note("Nothing was changed. Settle that first, or say --force")
+            show_loss(plugins, loss)
+            tell_refused(hub, plugins, loss)
             return 1
+        show_forced(hub, plugins, loss) if loss.needed_by else show_loss(plugins, loss)
     _finish(edit, names, "disabled", dry_run)
     overruled = [p for p in _decided(edit, names) if p.state != "disabled"]
     for plugin in overruled:
@@ -237,36 +236,3 @@ def _loaded(
     finally:
         use_hub(before)
     return hub, _named(names, hub.plugins)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _show_loss(names: Sequence[str], loss: Loss) -> None:
-    _show(
-        f"What goes with {_listed(names)}:",
-        [
-            ("handlers", loss.handlers),
-            ("no other handler", loss.unhandled),
-            ("hooks", loss.hooks),
-            ("event types", loss.event_types),
-            ("no longer read", loss.topics),
-            ("without a topic", loss.stranded),
-            ("carries", loss.carries),
-            ("no longer called", loss.idle),
-            ("not carried", loss.uncarried),
-        ],
-    )
-    if loss.stranded:
-        line(
-            "no worker starts until [topics] or @on_event names their topics", indent=2, lead="-> "
-        )
-
-
-def _show(title: str, rows: list[tuple[str, tuple[str, ...]]]) -> None:
-    told = [(what, found) for what, found in rows if found]
-    if told:
-        line(Styled(title, "key"))
-    for what, found in told:
-        line(", ".join(found), indent=2, lead=f"{what}: ".ljust(18))

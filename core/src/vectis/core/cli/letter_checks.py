@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from vectis.core.cli.check import Check
 from vectis.core.exceptions import TransportError
+from vectis.core.letters.handlers import absence
 from vectis.core.letters.hold import group_of
 from vectis.core.letters.scan import scan
 from vectis.core.letters.wire import StoredLetter
 from vectis.core.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vectis.core.hub import Hub
     from vectis.core.letters.shelf import Waiting
@@ -30,6 +31,7 @@ _SHOWN = 3  # handlers that are named
 
 _LIST = "`vectis dlq list` shows them and why"
 _REPLAY = f"{_LIST}, `vectis dlq replay` gives them to their handlers"
+_REPLAY_SOME = f"{_LIST}, `vectis dlq replay` gives them to those of their handlers that are there"
 _PURGE = "`vectis dlq show` shows one, `vectis dlq purge` lets go of them"
 
 
@@ -47,9 +49,9 @@ def letters(hub: Hub, group: str, topics: Sequence[str]) -> Iterator[Check]:
         yield _unreadable("dead letters", error)
         return
     if unread:
-        yield Check("dead letters", "warn", f"up to {unread} wait for {group}", _REPLAY)
+        yield Check("dead letters", "warn", f"up to {unread} wait for {group}", _REPLAY_SOME)
     elif waiting:
-        yield Check("dead letters", "warn", _told(waiting, group), _remedy(waiting))
+        yield Check("dead letters", "warn", _told(waiting, group), _remedy(hub, waiting))
     else:
         yield Check("dead letters", "ok", f"none wait for {group} on {', '.join(topics)}")
 
@@ -104,14 +106,33 @@ def _told(waiting: Sequence[Waiting], group: str) -> str:
     return f"{len(waiting)} {wait} for {group}: {', '.join(by)}"
 
 
-def _remedy(waiting: Sequence[Waiting]) -> str:
-    """Return what to do: what has no handler, nobody can read, and a replay leaves it."""
-    replayable = sum(isinstance(one, StoredLetter) and bool(one.letter.handler) for one in waiting)
-    if replayable == len(waiting):
-        return _REPLAY
-    if replayable:
-        return f"{_REPLAY}; those of no handler nobody can read: {_PURGE}"
-    return f"{_LIST}; nobody can read them: {_PURGE}"
+def _remedy(hub: Hub, waiting: Sequence[Waiting]) -> str:
+    """Return what to do. A replay leaves those whose handler is gone, or that nobody can read."""
+    named = Counter(
+        one.letter.handler
+        for one in waiting
+        if isinstance(one, StoredLetter) and one.letter.handler
+    )
+    gone = {handler: why for handler in named if (why := absence(handler, hub))}
+    there = len(named) > len(gone)
+    said = [_REPLAY if there and not gone else _REPLAY_SOME if there else _LIST]
+    if gone:
+        said.append(_gone(gone))
+    if named.total() < len(waiting):
+        which = "those of no handler nobody can read" if named else "nobody can read them"
+        said.append(f"{which}: {_PURGE}")
+    return "; ".join(said)
+
+
+def _gone(gone: Mapping[str, str]) -> str:
+    if len(gone) == 1:
+        ((handler, why),) = gone.items()
+        return f"those of {handler} a replay leaves: {why}"
+    names = ", ".join([*gone][:_SHOWN]) + " and others" * (len(gone) > _SHOWN)
+    return (
+        f"those of {names} a replay leaves, since these handlers are not there: "
+        "`vectis dlq replay --dry-run` says why"
+    )
 
 
 def _unreadable(name: str, error: Exception) -> Check:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vectis.core.letters.wire import StoredLetter
     from vectis.core.subscription import Subscription
 
-__all__ = ["Stays", "handlers_of"]
+__all__ = ["Stays", "absence", "handlers_of"]
 
 
 class Stays(Exception):
@@ -46,16 +46,40 @@ def handlers_of(letter: StoredLetter, hub: Hub) -> dict[str, tuple[Subscription,
     consuming = by_priority(s for s in hub.subscriptions if s.scope == "service")
     if not wanted:
         return {event_type: _all_of(event_type, consuming, hub)}
+    why = absence(wanted, hub)
+    if why:
+        raise Stays(why)
     named = [s for s in consuming if s.id == wanted]
     fitting = [s for s in named if s.pattern == event_type]
     enabled = tuple(s for s in fitting if s.enabled)
     if enabled:
         return {event_type: enabled}
     if fitting:
-        raise Stays(f"handler {wanted} is disabled ({fitting[0].note})")
-    if named:
-        raise Stays(f"handler {wanted} does not handle {one_line(event_type, 100)} any more")
-    raise Stays(_absent(wanted, hub))
+        raise Stays(_disabled(fitting[0]))
+    raise Stays(f"handler {wanted} does not handle {one_line(event_type, 100)} any more")
+
+
+def absence(wanted: str, hub: Hub) -> str:
+    """Say why nobody could call a handler for a letter, whatever its type; empty when one could.
+
+    Args:
+        wanted: The handler that the letter names.
+        hub: Its handlers and plugins, the application's modules imported.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.letters.handlers import absence
+        >>> absence("app:sync", Hub({}, discover=False))[:34]
+        'there is no handler app:sync here:'
+    """
+    named = [s for s in hub.subscriptions if s.scope == "service" and s.id == wanted]
+    if not named:
+        return _absent(wanted, hub)
+    return "" if any(s.enabled for s in named) else _disabled(named[0])
+
+
+def _disabled(handler: Subscription) -> str:
+    return f"handler {handler.id} is disabled ({handler.note})"
 
 
 def _all_of(event_type: str, consuming: list[Subscription], hub: Hub) -> tuple[Subscription, ...]:

@@ -10,7 +10,10 @@ from vectis.core.quarantine import lines, quarantined
 from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vectis.core.hub import Hub
+    from vectis.core.plugins import Plugin
     from vectis.core.worker.subscribed import Subscribed
 
 __all__ = ["group_of", "refuse_quarantined", "refuse_unnameable"]
@@ -64,13 +67,22 @@ def refuse_quarantined(hub: Hub) -> None:
     """
     broken = quarantined(hub, tolerated=False)
     if broken:
-        names = ", ".join(dict.fromkeys(f'"{plugin.name}"' for plugin in broken))
         which = "a broken plugin: events that it handles"
         if len(broken) > 1:
             which = f"{len(broken)} broken plugins: events that they handle"
         said = [
             f"the worker does not start with {which} would be lost",
             *lines(broken),
-            f"  To accept the loss: [consumer] tolerate = [{names}]",
+            f"  To accept the loss: {_tolerating(hub, broken)}",
         ]
         raise ConfigError("\n".join(said))
+
+
+def _tolerating(hub: Hub, broken: Iterable[Plugin]) -> str:
+    """Return the whole setting, with what it names already, as it is to be written."""
+    names = dict.fromkeys((*hub.consumer_settings.tolerate, *(plugin.name for plugin in broken)))
+    where = hub.config.origin("consumer", "tolerate")
+    if where.startswith("VECTIS_"):
+        return f"{where}={','.join(names)}"  # it overrules the file
+    listed = ", ".join(f'"{name}"' for name in names)
+    return f"[consumer] tolerate = [{listed}]"
