@@ -12,13 +12,21 @@ from vectis.core.exceptions import TransportError
 from vectis.core.obtaining import installing
 from vectis.core.quarantine import named, quarantined
 from vectis.core.redact import ended
+from vectis.core.safemode import only_hidden
 from vectis.core.transport import Dispensable, Route
 
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
 
-__all__ = ["BUS", "configured_transport", "missing_bus", "quarantined_carriers", "way_to_a_bus"]
+__all__ = [
+    "BUS",
+    "configured_transport",
+    "hidden_transport",
+    "missing_bus",
+    "quarantined_carriers",
+    "way_to_a_bus",
+]
 
 BUS = "vectis-bus"
 """The distribution of the default bus, which has no handlers of its own."""
@@ -50,6 +58,34 @@ def configured_transport(hub: Hub) -> str | None:
         what = "They are configured, so nothing is left out silently"
         return f"{named(configured)}. {what}: see `vectis doctor`"
     return f"{ended(named(configured))} {what}: {configured[0].remedy}"
+
+
+def hidden_transport(hub: Hub) -> str | None:
+    """Say which configured plugins safe mode hides, and what to do; None when it hides none.
+
+    They were not imported, so which of them is the transport is not known.
+
+    Args:
+        hub: One in which nobody offers to carry a topic.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import hidden_transport
+        >>> hidden_transport(Hub({"sqlite": {"path": "events.db"}})) is None
+        True
+    """
+    found = [
+        str(plugin)
+        for plugin in hub.plugins
+        if only_hidden(plugin, hub.config) and hub.config.mentions(plugin.name)
+    ]
+    if not found:
+        return None
+    one = len(found) == 1
+    return (
+        f"{', '.join(found)} {'is' if one else 'are'} configured, and hidden by VECTIS_SAFE_MODE, "
+        "which loads default plugins only. Unset VECTIS_SAFE_MODE"
+    )
 
 
 def missing_bus(hub: Hub) -> str | None:
