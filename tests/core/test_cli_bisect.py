@@ -175,6 +175,13 @@ def test_without_suspects_nothing_is_run(world: World) -> None:
     assert (answer.code, "No plugin is suspect" in answer.err) == (1, True)
 
 
+def test_in_safe_mode_it_refuses_and_names_the_variable(world: World) -> None:
+    answer = world.vectis(*command("acme-5"), VECTIS_SAFE_MODE="1")
+    assert (answer.code, answer.out) == (2, "")
+    assert "VECTIS_SAFE_MODE is set" in answer.err
+    assert "Unset VECTIS_SAFE_MODE, and run this again" in answer.err
+
+
 def test_a_command_that_does_not_exist_is_a_wrong_command(world: World) -> None:
     answer = world.vectis("plugins", "bisect", "--", "no-such-command")
     assert answer.code == 2

@@ -595,12 +595,36 @@ def vectis_consume(topics, group):
     assert "the reading room is closed" in message
 
 
+def require(world: World, name: str, *wanted: str) -> None:
+    metadata = world.site / f"{name}-1.0.dist-info" / "METADATA"
+    requires = "".join(f"Requires-Dist: {one}\n" for one in wanted)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}\n")
+
+
+def test_no_advice_takes_from_others_what_they_require(world: World) -> None:
+    for name in ("lib", "acme", "near"):
+        world.install(name, plugin="" if name == "lib" else f"{name} = {name}", **{name: ""})
+    require(world, "near", "lib>=1")
+
+    def advice() -> list[str]:
+        checks = world.vectis("doctor", "--json").json["checks"]
+        return [c["remedy"] for c in checks if (c["name"], c["status"]) == ("packages", "warn")]
+
+    require(world, "acme", "lib<1")
+    instead = "install a version of acme that fits, or `vectis plugins disable acme`"
+    assert advice() == [f"near 1.0 requires lib>=1: {instead}"]
+    require(world, "acme", "vectis-core>=0.3,<0.4")
+    assert advice() == [f"vectis-core 0.1.0 is what all plugins run on: {instead}"]
+    require(world, "acme", "lib>1")  # a newer one suits both
+    assert advice() == ['pip install "lib>1,>=1"']
+    world.config('[plugins]\ndisable = ["acme"]\n')
+    assert advice() == []
+
+
 def test_what_a_plugin_requires_and_is_not_there_is_named_with_the_command(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme="")
-    metadata = world.site / "acme-1.0.dist-info" / "METADATA"
     wanted = "attrs<20", "acme-nowhere>=2", 'acme-extra; extra == "more"', "click", "no sense !"
-    requires = "".join(f"Requires-Dist: {one}\n" for one in wanted)
-    metadata.write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n{requires}\n")
+    require(world, "acme", *wanted)
     answer = world.vectis("doctor", "--json")
     checks = [check for check in answer.json["checks"] if check["name"] == "packages"]
     [listed] = [check["message"] for check in checks if check["status"] == "ok"]
@@ -608,5 +632,8 @@ def test_what_a_plugin_requires_and_is_not_there_is_named_with_the_command(world
     assert ", aiokafka 0." in listed  # what a plugin can use beyond what it requires
     attrs, nowhere = [check for check in checks if check["status"] == "warn"]
     assert attrs["message"].startswith("acme 1.0 requires attrs<20, and ")
-    assert attrs["remedy"] == 'pip install "attrs<20"'
+    assert attrs["remedy"] == (
+        "vectis-core 0.1.0 requires attrs>=23.2: install a version of acme that fits, or "
+        "`vectis plugins disable acme`"
+    )
     assert nowhere["message"] == "acme 1.0 requires acme-nowhere>=2, and it is not installed"

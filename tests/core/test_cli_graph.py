@@ -243,3 +243,17 @@ def test_the_rest_is_shown_without_a_module_that_does_not_import(
     assert "ValueError: half written" in answer.err
     assert "What it holds is missing" in answer.err
     assert world.vectis("catalog", "export", "--format", "jsonschema").code == 2
+
+
+def test_without_a_bus_its_handlers_are_marked_in_every_form(world: World) -> None:
+    assert not any(node["waits"] for node in world.vectis("graph", "--json").json["nodes"])
+    disabled = {"VECTIS_PLUGINS_DISABLE": "bus,commerce,redpanda"}
+    answer = world.vectis("graph", **disabled)
+    assert "shop:record  waits for a bus" in answer.out
+    assert "shop:check  disabled by vectis.toml:" in answer.out
+    assert "Handlers on the bus wait for one: no bus is enabled. " in answer.err
+    nodes = world.vectis("graph", "--json", **disabled).json["nodes"]
+    assert [node["label"] for node in nodes if node["waits"]] == ["shop:record"]
+    drawn = world.vectis("graph", "--mermaid", **disabled).out
+    assert 'shop:record<br/>waits for a bus"' in drawn.replace("#58;", ":")
+    assert "waits for a bus" in world.vectis("graph", "--svg", **disabled).out

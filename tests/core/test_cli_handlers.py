@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.core.cli_world import World
+from vectis.core import Hub
+from vectis.core.absence import missing_bus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +83,31 @@ def test_missing_plugins_are_mentioned_beside_the_answer(world: World) -> None:
     world.install("acme", plugin="acme = acme", acme="1 / 0")
     answer = world.vectis("handlers", "--json")
     assert answer.json
-    assert "acme (acme 1.0) is quarantined, so its handlers are missing" in answer.err
+    assert "acme (acme 1.0) is quarantined: handlers it may have are missing" in answer.err
+
+
+def test_without_a_bus_its_handlers_wait_for_one(world: World) -> None:
+    world.config(CONFIG + '\n[plugins]\ndisable = ["bus"]\n')
+    answer = world.vectis("handlers")
+    [cache] = [line for line in answer.out.splitlines() if "app:cache" in line]
+    [sync] = [line for line in answer.out.splitlines() if "app:sync" in line]
+    assert "waits for a bus, changed by vectis.toml:" in cache
+    assert sync.endswith("enabled")
+    way = "Handlers on the bus wait for one: no bus is enabled. `vectis plugins enable bus`: it is"
+    assert f"{way} disabled by vectis.toml:" in answer.err
+    assert "bus (vectis-bus" not in answer.err  # it has no handlers that could be missing
+    rows = {row["handler"]: row["state"] for row in world.vectis("handlers", "--json").json}
+    assert rows["app:cache"].startswith("waits for a bus")
+    assert rows["app:audit"].startswith("disabled by vectis.toml:")
+    assert rows["app:sync"] == "enabled"
+
+
+def test_where_no_bus_is_installed_the_way_to_one_is_said() -> None:
+    hub = Hub({}, discover=False)
+    assert missing_bus(hub) == (
+        "no bus is enabled. Install vectis-bus, `pip install ./plugins/bus` in a clone of Vectis, "
+        "or another bus"
+    )
 
 
 def test_without_handlers_it_says_how_to_name_modules(tmp_path: Path) -> None:

@@ -76,6 +76,25 @@ def test_without_a_transport_a_person_is_told_so(world: World) -> None:
     assert "vectis doctor" in answer.err
 
 
+def test_a_configured_transport_that_safe_mode_hides_is_named(stored: World) -> None:
+    publishing = stored.vectis("publish", "t", "a.b", "{}", VECTIS_SAFE_MODE="1")
+    stored.module(
+        "shop",
+        "from vectis.core import on_event\n@on_event('a.b', topic='t')\ndef take(t, p): ...\n",
+    )
+    consuming = stored.vectis("consume", "shop", VECTIS_CONSUMER_GROUP="g", VECTIS_SAFE_MODE="1")
+    assert (publishing.code, consuming.code) == (1, 2)
+    for answer in (publishing, consuming):
+        assert (
+            "sqlite (vectis-sqlite 0.1.0) is configured, and hidden by VECTIS_SAFE_" in answer.err
+        )
+        assert "Unset VECTIS_SAFE_MODE" in answer.err
+        assert "onfigure one" not in answer.err
+    stored.config('[sqlite]\npath = "events.db"\n\n[plugins]\ndisable = ["sqlite"]\n')
+    answer = stored.vectis("publish", "t", "a.b", "{}", VECTIS_SAFE_MODE="1")
+    assert "Configure one" in answer.err  # to unset the variable would not be enough
+
+
 def test_a_failure_tells_its_fate_to_people_and_programs(world: World) -> None:
     world.install(
         "acme",

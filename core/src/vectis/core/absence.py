@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vectis.core.exceptions import TransportError
 from vectis.core.obtaining import installing
 from vectis.core.quarantine import named, quarantined
 from vectis.core.redact import ended
-from vectis.core.transport import Dispensable
+from vectis.core.safemode import only_hidden
+from vectis.core.transport import Dispensable, Route
 
 if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.plugins import Plugin
 
-__all__ = ["configured_transport", "quarantined_carriers", "way_to_a_bus"]
+__all__ = [
+    "BUS",
+    "configured_transport",
+    "hidden_transport",
+    "missing_bus",
+    "quarantined_carriers",
+    "way_to_a_bus",
+]
 
-_BUS = "vectis-bus"
+BUS = "vectis-bus"
+"""The distribution of the default bus, which has no handlers of its own."""
 
 
 def configured_transport(hub: Hub) -> str | None:
@@ -50,6 +60,53 @@ def configured_transport(hub: Hub) -> str | None:
     return f"{ended(named(configured))} {what}: {configured[0].remedy}"
 
 
+def hidden_transport(hub: Hub) -> str | None:
+    """Say which configured plugins safe mode hides, and what to do; None when it hides none.
+
+    They were not imported, so which of them is the transport is not known.
+
+    Args:
+        hub: One in which nobody offers to carry a topic.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import hidden_transport
+        >>> hidden_transport(Hub({"sqlite": {"path": "events.db"}})) is None
+        True
+    """
+    found = [
+        str(plugin)
+        for plugin in hub.plugins
+        if only_hidden(plugin, hub.config) and hub.config.mentions(plugin.name)
+    ]
+    if not found:
+        return None
+    one = len(found) == 1
+    return (
+        f"{', '.join(found)} {'is' if one else 'are'} configured, and hidden by VECTIS_SAFE_MODE, "
+        "which loads default plugins only. Unset VECTIS_SAFE_MODE"
+    )
+
+
+def missing_bus(hub: Hub) -> str | None:
+    """Say why nobody calls the handlers on the bus, and what to do; None when somebody does.
+
+    Args:
+        hub: An assembled one.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import missing_bus
+        >>> missing_bus(Hub({"plugins": {"disable": ["bus"]}}))
+        'no bus is enabled. `vectis plugins enable bus`: it is disabled by Hub(config=...)'
+    """
+    try:
+        offer = hub.routing.offer(Route("process", "vectis.absence"))
+    except TransportError as error:
+        return str(error)
+    return None if offer is not None else f"no bus is enabled. {way_to_a_bus(hub)}"
+
+
 def quarantined_carriers(hub: Hub) -> str:
     """Name the plugins in quarantine that may be the bus or transport that is missed; or nothing.
 
@@ -75,11 +132,11 @@ def way_to_a_bus(hub: Hub) -> str:
         '`vectis plugins enable bus`: it is disabled by Hub(config=...)'
     """
     for plugin in hub.plugins:
-        if plugin.distribution == _BUS and plugin.state == "disabled":
+        if plugin.distribution == BUS and plugin.state == "disabled":
             return f"{plugin.remedy}: it is {plugin.reason}"
-        if plugin.distribution == _BUS and plugin.state == "quarantined":
+        if plugin.distribution == BUS and plugin.state == "quarantined":
             return f"mend plugin {plugin.name}: {plugin.remedy}"
-    return f"Install {_BUS}, {installing(_BUS)}, or another bus"
+    return f"Install {BUS}, {installing(BUS)}, or another bus"
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:

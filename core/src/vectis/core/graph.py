@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from vectis.core.absence import missing_bus
 from vectis.core.exceptions import TransportError
 from vectis.core.subscription import by_priority, pattern_matches
 from vectis.core.topics import topics_of, topics_of_handler
@@ -42,6 +43,7 @@ class Node:
         plugin: Whose it is: the publisher itself, a handler's plugin, a topic's transport.
         note: What else there is to say, such as `disabled by vectis.toml:7`; else empty.
         enabled: False for a handler that the operator disabled.
+        waits: True for an enabled handler on the bus when there is no bus to call it.
     """
 
     id: str
@@ -50,6 +52,12 @@ class Node:
     plugin: str = ""
     note: str = ""
     enabled: bool = True
+    waits: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody calls this handler: it is disabled, or waits for a bus."""
+        return self.waits or not self.enabled
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +152,8 @@ def graph(hub: Hub) -> Graph:
     """
     edges = {(e.source, e.target, e.text): e for name in _types(hub) for e in _edges(hub, name)}
     nodes = {node.id: node for name in _types(hub) for node in _around(hub, name)}
-    nodes |= {f"handler:{s.id}": _handler(s) for s in hub.subscriptions}
+    busless = missing_bus(hub) is not None
+    nodes |= {f"handler:{s.id}": _handler(s, busless) for s in hub.subscriptions}
     return Graph(
         nodes=tuple(sorted(nodes.values(), key=lambda n: (LAYERS.index(n.layer), n.label))),
         edges=tuple(edges.values()),
@@ -183,14 +192,17 @@ def _around(hub: Hub, name: str) -> Iterator[Node]:
         )
 
 
-def _handler(subscription: Subscription) -> Node:
+def _handler(subscription: Subscription, busless: bool) -> Node:
+    waits = busless and subscription.scope == "process" and subscription.enabled
+    note = "" if subscription.enabled else f"disabled by {subscription.note}"
     return Node(
         id=f"handler:{subscription.id}",
         layer="handler",
         label=subscription.id,
         plugin=subscription.plugin,
-        note="" if subscription.enabled else f"disabled by {subscription.note}",
+        note="waits for a bus" if waits else note,
         enabled=subscription.enabled,
+        waits=waits,
     )
 
 

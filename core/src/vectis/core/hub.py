@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from vectis.core import loader
-from vectis.core.absence import configured_transport
+from vectis.core.absence import configured_transport, hidden_transport
 from vectis.core.assembly import assemble, choose
 from vectis.core.blocking import background, refuse_inside_loop, run_here
 from vectis.core.bulk import publish_many
@@ -426,7 +426,7 @@ class Hub:
         """
         offered = self.routing.consumer(topics, group)
         if offered is None:
-            reason = configured_transport(self)
+            reason = configured_transport(self) or hidden_transport(self)
             advice = (
                 'configure one, such as [sqlite] path = "events.db" or [redpanda] '
                 "bootstrap_servers; `vectis doctor` tells why each one declined"

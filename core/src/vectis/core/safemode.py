@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vectis.core.distributions import installed, normal
 from vectis.core.fitting import CORE
+from vectis.core.settings import PluginsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vectis.core.plugins import Plugin
     from vectis.core.settings import Config
 
-__all__ = ["HUB", "default_distributions", "hidden", "uninstalled"]
+__all__ = ["HUB", "default_distributions", "hidden", "only_hidden", "uninstalled"]
 
 HUB = "vectis-hub"
 
@@ -55,6 +56,20 @@ def hidden(plugin: Plugin, config: Config) -> bool:
         config: Tells whether safe mode is on.
     """
     return config.safe_mode and normal(plugin.distribution) not in default_distributions()
+
+
+def only_hidden(plugin: Plugin, config: Config) -> bool:
+    """Tell whether a plugin would be enabled, were it not for safe mode.
+
+    Args:
+        plugin: Any.
+        config: Tells whether safe mode is on, and what the operator disables.
+    """
+    settings = config.table("plugins", PluginsSettings)
+    left_out = plugin.name in settings.disable or (
+        settings.enable is not None and plugin.name not in settings.enable
+    )
+    return hidden(plugin, config) and not left_out
 
 
 def uninstalled(plugins: Iterable[Plugin]) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Loss", "without"]
 
 _CARRIERS: dict[Scope, str] = {"process": "the bus", "service": "the transport"}
+_PLACES: dict[Scope, str] = {"process": "on the bus", "service": "in the worker"}
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +36,9 @@ class Loss:
 
     Args:
         handlers: Their handlers, such as `acme:record on order.*`.
-        unhandled: Event types and patterns that no other handler is there for.
+        unhandled: Event types and patterns that no other handler is there for, each with where:
+            `order.* on the bus`, `order.created in the worker`. Handlers of one do not take the
+            place of those of the other.
         hooks: The hooks that they implement.
         event_types: What they bring to the catalogue.
         topics: The topics that nobody else's handlers are read for.
@@ -88,7 +91,9 @@ def without(hub: Hub, *plugins: Plugin) -> Loss:
     left = _left(hub, names, carried)
     return Loss(
         handlers=tuple(f"{s.id} on {s.pattern}" for s in own),
-        unhandled=tuple(dict.fromkeys(s.pattern for s in own if not _handled(s, others))),
+        unhandled=tuple(
+            dict.fromkeys(f"{s.pattern} {_PLACES[s.scope]}" for s in own if not _handled(s, others))
+        ),
         hooks=tuple(dict.fromkeys(hook for plugin in lost for hook in plugin.hooks)),
         event_types=tuple(known.name for known in hub.catalogue if known.plugin in names),
         topics=tuple(sorted(_topics(hub, own) - _topics(hub, others))),

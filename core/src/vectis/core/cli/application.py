@@ -23,13 +23,11 @@ from vectis.core.exceptions import ConfigError, PluginError
 from vectis.core.hub import Hub
 from vectis.core.quarantine import lines, quarantined
 from vectis.core.redact import ended, one_line
-from vectis.core.safemode import hidden
-from vectis.core.settings import Config, PluginsSettings
+from vectis.core.safemode import only_hidden
+from vectis.core.settings import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-
-    from vectis.core.plugins import Plugin
 
 __all__ = [
     "Assembled",
@@ -217,7 +215,7 @@ def refuse_half(hub: Hub, nothing: str, plugins: Collection[str] = ()) -> None:
     """
     asked = [plugin for plugin in hub.plugins if not plugins or plugin.name in plugins]
     broken = [plugin for plugin in asked if plugin.state == "quarantined"]
-    unseen = [plugin for plugin in asked if _only_hidden(plugin, hub.config)]
+    unseen = [plugin for plugin in asked if only_hidden(plugin, hub.config)]
     said = []
     if broken:
         one = len(broken) == 1
@@ -231,12 +229,3 @@ def refuse_half(hub: Hub, nothing: str, plugins: Collection[str] = ()) -> None:
         said.append("  -> unset VECTIS_SAFE_MODE")
     if said:
         raise PluginError("\n".join([*said, nothing]))
-
-
-def _only_hidden(plugin: Plugin, config: Config) -> bool:
-    """Tell whether a plugin would be enabled, were it not for safe mode."""
-    settings = config.table("plugins", PluginsSettings)
-    left_out = plugin.name in settings.disable or (
-        settings.enable is not None and plugin.name not in settings.enable
-    )
-    return hidden(plugin, config) and not left_out

@@ -47,7 +47,8 @@ def bisect(keep: tuple[str, ...], everyone: bool, as_json: bool, command: tuple[
     runs differ in VECTIS_PLUGINS_DISABLE and VECTIS_PLUGINS_REQUIRE. The command's output is not
     shown, unless it fails without any suspect, and it gets no input.
 
-    Exit code 0 when it was found; 1 when there is nothing to find among the suspects.
+    Exit code 0 when it was found; 1 when there is nothing to find among the suspects; 2 when
+    VECTIS_SAFE_MODE hides them.
     """
     runs = _Runs(command, *_suspects(keep, everyone))
     if not runs.suspects:
@@ -134,6 +135,12 @@ def _suspects(
     keep: tuple[str, ...], everyone: bool
 ) -> tuple[list[str], list[str], PluginsSettings]:
     config = Config.load()
+    if config.safe_mode:
+        raise PluginError(
+            "VECTIS_SAFE_MODE is set: it loads the default plugins only, in the runs of the "
+            "command too, so none of the others can be found. Unset VECTIS_SAFE_MODE, and run "
+            "this again"
+        )
     settings = config.table("plugins", PluginsSettings)
     decided = decide(discover(), config, attrs.evolve(settings, require=()))
     for name in keep:

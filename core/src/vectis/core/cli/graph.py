@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from vectis.core import graph as data
+from vectis.core.absence import missing_bus
 from vectis.core.cli.application import picture, quiet
 from vectis.core.cli.group import module_option
-from vectis.core.cli.screen import Styled, line, show_json
+from vectis.core.cli.screen import Styled, line, show_json, warn
 
 if TYPE_CHECKING:
     from vectis.core.cli.screen import Cell
@@ -39,6 +40,7 @@ def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: boo
     lacking = "neither its handlers nor its event types are in the picture"
     with picture(modules, lacking) as seen:
         drawn = data.graph(seen.hub)
+        missing = missing_bus(seen.hub)
     if as_json:
         show_json(drawn.plain())
     elif as_mermaid:
@@ -51,6 +53,8 @@ def graph(modules: tuple[str, ...], as_mermaid: bool, as_svg: bool, as_json: boo
         click.echo(svg(drawn))
     else:
         _show(drawn)
+    if missing and any(node.waits for node in drawn.nodes):
+        warn(f"Handlers on the bus wait for one: {missing}")
     return seen.code
 
 
@@ -90,4 +94,4 @@ def _show_idle(drawn: Graph) -> None:
 
 
 def _remark(node: Node) -> list[Cell]:
-    return [Styled(f"  {node.note}", "hint" if node.enabled else "warn")] if node.note else []
+    return [Styled(f"  {node.note}", "warn" if node.idle else "hint")] if node.note else []

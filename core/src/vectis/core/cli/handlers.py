@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vectis.core.absence import BUS, missing_bus
 from vectis.core.cli.application import picture, quiet, warn_of_misnamed
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import NOTHING, Styled, line, note, show_json, table, warn
@@ -31,6 +32,7 @@ def handlers(modules: tuple[str, ...], as_json: bool) -> int:
     First those that run inside an emit, then those that the worker calls, with the topic their
     events arrive on; both in the order of their priority, which is 50 for those of the worker
     unless [handlers] in the config says otherwise. The modules of [consumer] modules are imported.
+    Without a bus the first ones wait for one, and how to get it is said.
 
     Exit code 1 when a module does not import: it is named, and the rest is shown.
     """
@@ -39,10 +41,14 @@ def handlers(modules: tuple[str, ...], as_json: bool) -> int:
         hub = seen.hub
         inside = by_priority(s for s in hub.subscriptions if s.scope == "process")
         consuming = by_priority(s for s in hub.subscriptions if s.scope == "service")
+        missing = missing_bus(hub)
+        busless = missing is not None
         if as_json:
-            show_json([_plain(hub, subscription) for subscription in (*inside, *consuming)])
+            show_json([_plain(hub, s, busless) for s in (*inside, *consuming)])
         else:
-            _show(hub, inside, consuming)
+            _show(hub, inside, consuming, busless=busless)
+        if busless and any(s.enabled for s in inside):
+            warn(f"Handlers on the bus wait for one: {missing}")
         _note_missing(hub)
         warn_of_misnamed(seen)
     return seen.code
@@ -64,7 +70,7 @@ def policy(subscription: Any) -> str:
     return ", ".join(words)
 
 
-def _plain(hub: Hub, subscription: Subscription) -> dict[str, Any]:
+def _plain(hub: Hub, subscription: Subscription, busless: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "handler": subscription.id,
         "plugin": subscription.plugin,
@@ -77,6 +83,7 @@ def _plain(hub: Hub, subscription: Subscription) -> dict[str, Any]:
         "takes": subscription.takes,
         "enabled": subscription.enabled,
         "changed_by": subscription.note,
+        "state": _state(subscription, busless),
     }
     if subscription.scope == "service":
         topics = [source.topic for source in topics_of_handler(hub, subscription)]
@@ -93,7 +100,9 @@ def _transport(hub: Hub, topic: str) -> str | None:
     return offer.plugin if offer else None
 
 
-def _show(hub: Hub, inside: list[Subscription], consuming: list[Subscription]) -> None:
+def _show(
+    hub: Hub, inside: list[Subscription], consuming: list[Subscription], *, busless: bool
+) -> None:
     if not inside and not consuming:
         line(
             "No handlers. Name the application's modules with --module, or in the config: "
@@ -105,7 +114,13 @@ def _show(hub: Hub, inside: list[Subscription], consuming: list[Subscription]) -
         table(
             ["PRIORITY", "PATTERN", "HANDLER", "POLICY", "STATE"],
             [
-                [str(s.priority), s.pattern, Styled(s.id, "key"), policy(s) or NOTHING, _state(s)]
+                [
+                    str(s.priority),
+                    s.pattern,
+                    Styled(s.id, "key"),
+                    policy(s) or NOTHING,
+                    _state_cell(_state(s, busless)),
+                ]
                 for s in inside
             ],
             indent=2,
@@ -134,21 +149,29 @@ def _consuming_row(hub: Hub, subscription: Subscription) -> list[Cell]:
         ", ".join(topics) or Styled("unknown", "bad"),
         ", ".join(transports) or NOTHING,
         Styled(subscription.id, "key"),
-        _state(subscription),
+        _state_cell(_state(subscription, busless=False)),
     ]
 
 
-def _state(subscription: Subscription) -> Cell:
+def _state(subscription: Subscription, busless: bool) -> str:
     if not subscription.enabled:
-        return Styled(f"disabled by {subscription.note}", "warn")
-    if subscription.note:
-        return f"changed by {subscription.note}"
-    return Styled("enabled", "hint")
+        return f"disabled by {subscription.note}"
+    if busless and subscription.scope == "process":
+        changed = f", changed by {subscription.note}" if subscription.note else ""
+        return f"waits for a bus{changed}"
+    return f"changed by {subscription.note}" if subscription.note else "enabled"
+
+
+def _state_cell(state: str) -> Cell:
+    if state.startswith("changed"):
+        return state
+    return Styled(state, "hint" if state == "enabled" else "warn")
 
 
 def _note_missing(hub: Hub) -> None:
     for plugin in hub.plugins:
         if plugin.state == "quarantined":
-            warn(f"{plugin} is quarantined, so its handlers are missing: see `vectis doctor`")
-        elif plugin.state == "disabled":
-            note(f"{plugin} is {plugin.reason}, so its handlers are missing")
+            warn(f"{plugin} is quarantined: handlers it may have are missing: see `vectis doctor`")
+        elif plugin.state == "disabled" and plugin.distribution != BUS:
+            # It was not imported, so whether it has any is not known.
+            note(f"{plugin} is {plugin.reason}: handlers it may have are missing")

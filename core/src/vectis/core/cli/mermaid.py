@@ -67,8 +67,8 @@ def _lines(drawn: Graph) -> Iterator[str]:
 
 def _node(node: Node, number: str) -> str:
     opening, closing = _SHAPES[node.layer]
-    note = f"<br/>{_written(node.note)}" if node.layer == "topic" or not node.enabled else ""
-    off = "" if node.enabled else ":::off"
+    note = f"<br/>{_written(node.note)}" if node.layer == "topic" or node.idle else ""
+    off = ":::off" if node.idle else ""
     return f'{number}{opening}"{_written(node.label)}{note}"{closing}{off}'
 
 

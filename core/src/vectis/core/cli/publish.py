@@ -42,7 +42,7 @@ def publish(
     it may be there all the same.
     """
     data = _read(payload)
-    from vectis.core.absence import quarantined_carriers
+    from vectis.core.absence import hidden_transport, quarantined_carriers
     from vectis.core.cli.application import quiet, tell_quarantined
     from vectis.core.hub import Hub
 
@@ -52,9 +52,12 @@ def publish(
         receipt = asyncio.run(_publish(hub, topic, event_type, data, key, event_id))
         if receipt is None:
             broken = quarantined_carriers(hub)
+            advice = hidden_transport(hub) or (
+                'Configure one, such as [sqlite] path = "events.db"; `vectis doctor` tells why '
+                "each one declined"
+            )
             raise PublishError(
-                f"nothing was published to {topic}: no transport is available. Configure one, such "
-                'as [sqlite] path = "events.db"; `vectis doctor` tells why each one declined'
+                f"nothing was published to {topic}: no transport is available. {advice}"
                 f"{f'. {broken}' if broken else ''}",
                 fate="not_sent",
             )

@@ -208,7 +208,7 @@ def _draw(root: Element, node: Node, box: _Box) -> None:
     group = _add(root, "g")
     if node.note:
         _add(group, "title", one_line(node.note))
-    dashed = {} if node.enabled else {"stroke_dasharray": "4 4"}
+    dashed = {"stroke_dasharray": "4 4"} if node.idle else {}
     _add(
         group,
         "rect",
