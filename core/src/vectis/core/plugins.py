@@ -17,7 +17,7 @@ from vectis.core.safemode import default_distributions
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from importlib_metadata import EntryPoint
 
@@ -32,6 +32,7 @@ __all__ = [
     "decide",
     "discover",
     "nearest",
+    "refuse_unknown",
     "unknown_names",
 ]
 
@@ -291,3 +292,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], then: str = "") -> None:
+    """Refuse names that no installed plugin has, each with the most similar one.
+
+    Args:
+        names: The names that somebody gave.
+        known: Those that there are.
+        then: What that means, put behind.
+
+    Raises:
+        PluginError: Some are unknown; it names all of them.
+
+    Example:
+        >>> from vectis.core.plugins import refuse_unknown
+        >>> refuse_unknown(["buss"], ["bus", "redpanda"])
+        Traceback (most recent call last):
+        ...
+        vectis.core.exceptions.PluginError: no installed plugin is called 'buss'; did you mean \
+'bus'?
+    """
+    said = [
+        f"no installed plugin is called {name!r}"
+        f"{nearest(name, known) or '; `vectis plugins` lists them.'}"
+        for name in names
+        if name not in known
+    ]
+    if said:
+        raise PluginError(" ".join(said) + then)

@@ -21,7 +21,7 @@ from vectis.core.cli.needing import with_dependents
 from vectis.core.cli.screen import Styled, line, note, show_json
 from vectis.core.distributions import normal
 from vectis.core.exceptions import PluginError
-from vectis.core.plugins import decide, discover, nearest
+from vectis.core.plugins import decide, discover, refuse_unknown
 from vectis.core.safemode import default_distributions
 from vectis.core.settings import Config, PluginsSettings
 
@@ -143,9 +143,7 @@ def _suspects(
         )
     settings = config.table("plugins", PluginsSettings)
     decided = decide(discover(), config, attrs.evolve(settings, require=()))
-    for name in keep:
-        if name not in (known := {plugin.name for plugin in decided}):
-            raise PluginError(f"no installed plugin is called {name!r}{nearest(name, known)}")
+    refuse_unknown(keep, {plugin.name for plugin in decided})
     spared = frozenset() if everyone else default_distributions()
     suspects, kept = [], []
     for plugin in decided:

@@ -13,8 +13,8 @@ from vectis.core.cli.application import application, refuse_half
 from vectis.core.cli.group import module_option
 from vectis.core.cli.screen import Styled, line, show_json
 from vectis.core.entries import entries
-from vectis.core.exceptions import ConfigError, PluginError
-from vectis.core.plugins import nearest
+from vectis.core.exceptions import ConfigError
+from vectis.core.plugins import refuse_unknown
 from vectis.core.subscription import APP
 
 if TYPE_CHECKING:
@@ -128,15 +128,7 @@ def _refuse_unknown(hub: Hub, asked: _Asked, before: Snapshot | None) -> None:
     stored = () if before is None else before["types"].values()
     known = {APP, *(plugin.name for plugin in hub.plugins)}
     known |= {owner for kind in stored if isinstance(owner := kind.get("plugin"), str)}
-    unknown = [name for name in asked.plugins if name not in known]
-    if unknown:
-        raise PluginError(
-            " ".join(
-                f"no installed plugin is called {name!r}"
-                f"{nearest(name, known) or '; `vectis plugins` lists them.'}"
-                for name in unknown
-            )
-        )
+    refuse_unknown(asked.plugins, known)
 
 
 def _read(asked: _Asked, *, write: bool) -> Snapshot | None:

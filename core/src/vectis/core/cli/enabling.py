@@ -17,9 +17,9 @@ import click
 from vectis.core._config_edit import ConfigEdit
 from vectis.core.cli.losing import listed, show, show_forced, show_loss, tell_refused
 from vectis.core.cli.screen import Styled, line, note, warn
-from vectis.core.exceptions import ConfigError, PluginError
+from vectis.core.exceptions import ConfigError
 from vectis.core.places import place
-from vectis.core.plugins import decide, discover, nearest
+from vectis.core.plugins import decide, discover, refuse_unknown
 from vectis.core.redact import ended
 from vectis.core.safemode import hidden
 from vectis.core.settings import PluginsSettings
@@ -158,16 +158,7 @@ def _edit(names: Sequence[str]) -> tuple[ConfigEdit, tuple[str, ...]]:
     """
     known = {plugin.name for plugin in discover()}
     names = tuple(dict.fromkeys(names))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise PluginError(
-            " ".join(
-                f"no installed plugin is called {name!r}"
-                f"{nearest(name, known) or '; `vectis plugins` lists them.'}"
-                for name in unknown
-            )
-            + " Nothing was changed"
-        )
+    refuse_unknown(names, known, " Nothing was changed")
     return ConfigEdit(Path(), os.environ), names
 
 
