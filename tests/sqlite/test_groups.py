@@ -285,7 +285,7 @@ def test_a_file_that_was_locked_for_longer_than_the_leases_costs_nobody_anything
         async with Member(transport, "orders", "shop") as member:
             await member.fetch()
             with child(MEMBER, file), child(MEMBER, file), closing(connect(file)) as lock:
-                await fetch_until(member, lambda: sorted(owners(file).values()) == [2, 3, 3])
+                await fetch_until(member, lambda: everything_is_held(file, by=3))
                 before = leases(file)
                 for _ in range(2):  # whoever gets it first
                     lock.execute("BEGIN IMMEDIATE")
@@ -315,8 +315,11 @@ def leases(file: Path) -> dict[int, tuple[int | None, int]]:
     return {id: (member, epoch) for id, member, epoch in found}
 
 
-def owners(file: Path) -> Counter[int | None]:
-    return Counter(member for member, _ in leases(file).values())
+def everything_is_held(file: Path, *, by: int) -> bool:
+    """Whether each partition has an owner, and the members have shares as equal as can be."""
+    owners = Counter(member for member, _ in leases(file).values())
+    shares = owners.values()
+    return None not in owners and len(shares) == by and max(shares) - min(shares) <= 1
 
 
 def expiry(file: Path, which: Callable[[Iterable[float]], float]) -> float:

@@ -146,11 +146,18 @@ hub = Hub({"sqlite": {"path": sys.argv[1]}, "hub": {"transport": "sqlite"}})
 @atexit.register
 def say_goodbye():
     for number in range(2):
-        print(hub.publish_sync("orders", "order.closed", {}, key="k").offset, flush=True)
+        try:
+            print(hub.publish_sync("orders", "order.closed", {}, key="k").offset, flush=True)
+        except RuntimeError as error:
+            print(error, flush=True)
 """
 
 
 def test_the_first_message_may_be_published_when_the_process_ends(file: Path) -> None:
     with child(LAST_WORDS, file) as process:
-        assert [line(process), line(process)] == ["0", "1"]
+        if (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 2):  # they start no thread at that time
+            assert "Python is ending, and starts no thread any more" in line(process)
+            assert "Python is ending, and starts no thread any more" in line(process)
+        else:
+            assert [line(process), line(process)] == ["0", "1"]
         assert process.wait(DEADLINE) == 0

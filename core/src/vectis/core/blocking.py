@@ -162,8 +162,14 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     try:
         Thread(target=loop.run_forever, name="vectis-background", daemon=True).start()
-    except BaseException:  # the machine has no more threads: the next call tries again
+    except BaseException as error:  # the machine has no more threads: the next call tries again
         loop.close()
+        if "interpreter shutdown" in str(error):
+            raise RuntimeError(
+                "nothing can be published from here: Python is ending, and starts no thread any "
+                "more. Publish before it ends. From an atexit function it works as well, but for "
+                "Python 3.12.0 to 3.12.2: there only if something was published before"
+            ) from error
         raise
     return loop
 

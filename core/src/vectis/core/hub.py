@@ -404,7 +404,8 @@ class Hub:
         """Publish without an event loop; takes, returns and raises what `publish` does.
 
         Raises:
-            RuntimeError: The calling thread runs an event loop: await `publish` there.
+            RuntimeError: The calling thread runs an event loop: await `publish` there. Or Python is
+                ending and starts no thread any more.
         """
         refuse_inside_loop("publish")
         return self.run_in_background(self.publish(*args, **kwargs))
