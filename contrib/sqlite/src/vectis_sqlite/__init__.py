@@ -72,15 +72,19 @@ def transport_of(hub: Hub) -> SqliteTransport | None:
     """
     settings = _settings(hub)
     file = settings.file(hub.config.path)
-    return None if file is None else _transport(settings, hub.config.path, file)
+    if file is None:
+        return None
+    return _transport(settings, hub.config.path, file, hub.hub_settings.publish_timeout)
 
 
 @lru_cache(maxsize=32)
-def _transport(settings: SqliteSettings, config_file: Path | None, file: Path) -> SqliteTransport:
+def _transport(
+    settings: SqliteSettings, config_file: Path | None, file: Path, publish_timeout: float
+) -> SqliteTransport:
     # One transport for each file; it is in the key, since a relative path moves with the folder.
     from vectis_sqlite.transport import SqliteTransport
 
-    return SqliteTransport(settings, config_file=config_file)
+    return SqliteTransport(settings, config_file=config_file, publish_timeout=publish_timeout)
 
 
 def _settings(hub: Hub) -> SqliteSettings:

@@ -50,10 +50,14 @@ def row_of(message: Message) -> Row:
     Raises:
         PublishError: A message that could not be read back as it was; `rejected`.
     """
-    key, value = message.key, message.value
-    if not message.topic:
+    key, value, topic = message.key, message.value, message.topic
+    if not topic:
         raise _refused(message, "the topic has no name")
-    size = RECORD_BYTES
+    try:
+        layout, own = pack(message.headers)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
+    size = RECORD_BYTES + len(own)
     if key is not None:
         if not isinstance(key, bytes):
             raise _refused(message, f"the key must be bytes or None, not {type(key).__name__}")
@@ -62,14 +66,9 @@ def row_of(message: Message) -> Row:
         if not isinstance(value, bytes):
             raise _refused(message, f"the value must be bytes or None, not {type(value).__name__}")
         size += len(value)
-    try:
-        layout, own = pack(message.headers)
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _refused(message, f"headers must be pairs of a name and bytes ({error})") from error
-    size += len(own)
     if size + len(layout) > LARGEST:
         raise _refused(message, f"{message.size:,} bytes are more than a SQLite row can hold")
-    return message.topic, key, value, layout, own, size
+    return topic, key, value, layout, own, size
 
 
 def _refused(message: Message, why: str) -> PublishError:
@@ -217,7 +216,7 @@ def read(
     first = id << OFFSET_BITS
     deliveries: list[Delivery] = []
     taken = 0
-    head, stated, names, values = NO_HEADERS
+    head, headers_of = NO_HEADERS
     cursor = connection.execute(
         "SELECT place, key, value, headers, timestamp FROM log "
         "WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
@@ -226,16 +225,12 @@ def read(
     try:
         for place, key, value, packed, timestamp in cursor:
             if not packed.startswith(head):  # most begin as the one before
-                head, stated, names, values = connection.split(packed)
-            headers = stated + tuple(zip(names, values(packed, len(head)), strict=False))
+                head, headers_of = connection.split(packed)
+            headers = headers_of(packed, len(head))
             deliveries.append(
                 Delivery(topic, number, place - first, key, value, headers, timestamp)
             )
-            taken += len(packed)
-            if key is not None:
-                taken += len(key)
-            if value is not None:
-                taken += len(value)
+            taken += len(packed) + len(key or b"") + len(value or b"")
             if taken >= size:
                 break
     finally:

@@ -61,7 +61,7 @@ class Upkeep:
         future: Future[bool] = Future()
         future.add_done_callback(self._retained)
         return Job(
-            future,
+            [future],
             work=lambda connection, topics: retain(connection, self._settings, now=time.time()),
         )
 

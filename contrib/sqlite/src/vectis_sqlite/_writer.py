@@ -14,14 +14,17 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vectis.core.forks import ForkSafeLock
 from vectis_sqlite._database import Database
 from vectis_sqlite._doorbell import Ringer, bells_folder
 from vectis_sqlite._faults import Fault, explain
-from vectis_sqlite._jobs import Job, Work, answers_of, resolve
+from vectis_sqlite._jobs import Job, Single, Work, answers_of, gathered, resolve
 from vectis_sqlite._news import Bells
+from vectis_sqlite._overdue import Overdue, Waiting
 from vectis_sqlite._records import Row, Topics, append
 from vectis_sqlite._upkeep import Upkeep
 
@@ -58,7 +61,9 @@ class Writer:
         self.process = os.getpid()  # another one in the child of a fork, where the thread is not
         self.users = 0
         self.listeners: set[Watch] = set()
-        self._queue: deque[Job] = deque()
+        self._queue: deque[Job | Single] = deque()
+        self._taken: list[Job | Single] = []  # what is being written
+        self._overdue = Overdue(self._waiting)
         self._wake = threading.Event()
         self._stopping = False
         self._stopped: Future[None] = Future()
@@ -70,28 +75,37 @@ class Writer:
         thread = threading.Thread(target=self._run, name=f"vectis-sqlite {path.name}", daemon=True)
         thread.start()
 
-    def publish(self, row: Row) -> asyncio.Future[Receipt]:
-        """Queue a row; the future of the running loop gets its receipt, or a `PublishError`."""
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._submit(Job(future, rows=(row,), single=True))
+    def publish(self, row: Row, patience: float) -> asyncio.Future[Receipt]:
+        """Queue a row; the future of the running loop gets its receipt, or a `PublishError`.
+
+        Args:
+            row: The row.
+            patience: Seconds until the future gets a `TimeoutError` instead.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipt] = loop.create_future()
+        due = monotonic() + patience
+        self._submit((row, future, due))
+        if loop not in self._overdue.loops:
+            self._overdue.watch(loop, due)
         return future
 
     def publish_many(self, rows: Sequence[Row]) -> asyncio.Future[list[Receipt]]:
         """Queue rows that succeed or fail together."""
         future: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
-        self._submit(Job(future, rows=rows))
+        self._submit(Job([future], rows=rows))
         return future
 
     def run(self, work: Work[T]) -> asyncio.Future[T]:
         """Queue work for the next transaction; the future belongs to the running loop."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._submit(Job(future, work=work))
+        self._submit(Job([future], work=work))
         return future
 
     def run_from_thread(self, work: Work[T]) -> Future[T]:
         """Queue work for the next transaction, from a thread without a loop."""
         future: Future[T] = Future()
-        self._submit(Job(future, work=work))
+        self._submit(Job([future], work=work))
         return future
 
     def release(self) -> Future[None]:
@@ -125,7 +139,19 @@ class Writer:
         """Return a future that is done when all that was queued before was dealt with."""
         return self.run_from_thread(lambda connection, topics: None)
 
-    def _submit(self, job: Job) -> None:
+    def _waiting(self) -> list[Waiting]:
+        """Return who published alone and is not answered yet."""
+        waiting: list[Waiting] = []
+        for one in [*self._taken, *self._queue]:
+            if not isinstance(one, Job):
+                waiting.append(one[1:])
+            elif one.each:
+                waiting += zip(
+                    cast("Sequence[asyncio.Future[Any]]", one.futures), one.due, strict=True
+                )
+        return waiting
+
+    def _submit(self, job: Job | Single) -> None:
         self._queue.append(job)
         if not self._wake.is_set():
             self._wake.set()
@@ -178,35 +204,46 @@ class Writer:
         """Answer who came in the moment between the last look at the queue and the end."""
         while self._queue:
             with suppress(IndexError):  # the other one of the two that call this was faster
-                job = self._queue.popleft()
+                jobs = list(gathered([self._queue.popleft()]))
                 late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
-                self._fail([job], late)
+                self._fail(jobs, late)
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         """Give those who are not answered yet an error."""
-        resolve(jobs, [job.failure(error) for job in jobs], failed=True)
+        resolve(jobs, [job.failures(error) for job in jobs], failed=True)
 
     def _take(self) -> list[Job]:
         """Return the next jobs that go into one transaction."""
-        jobs = []
+        queue = self._queue
+        # Copied before they leave the queue: whoever looks for what is late sees each of them.
+        self._taken = list(islice(queue, BATCH_ROWS))
+        for _ in self._taken:
+            queue.popleft()
+        jobs: list[Job] = []
+        rest = deque(gathered(self._taken))
         rows = size = 0
-        while self._queue and rows < BATCH_ROWS and size < BATCH_BYTES:
-            job = self._queue.popleft()
+        while rest and rows < BATCH_ROWS and size < BATCH_BYTES:
+            job = rest.popleft()
+            bytes_of_job = job.size
+            if bytes_of_job > BATCH_BYTES and len(job.futures) > 1:
+                rest.extendleft(reversed(list(job.parts())))
+                continue
             jobs.append(job)
             rows += len(job.rows)
-            for row in job.rows:
-                size += row[-1]
+            size += bytes_of_job
+        queue.extendleft(reversed(rest))
         return jobs
 
     def _write(self, database: Database, jobs: Sequence[Job]) -> None:
         try:
             answers, bells = self._transact(database, jobs)
         except Exception as error:
-            if isinstance(error, Fault) or len(jobs) == 1:
+            parts = [part for job in jobs for part in job.parts()]
+            if isinstance(error, Fault) or len(parts) == 1:
                 self._fail(jobs, error)
             else:  # one of them is at fault, and only that one shall fail
-                for job in jobs:
-                    self._write(database, [job])
+                for part in parts:
+                    self._write(database, [part])
             return
         try:
             self._tell(bells)  # first: those who are answered want the interpreter for themselves
@@ -228,7 +265,7 @@ class Writer:
 
     def _transact(
         self, database: Database, jobs: Sequence[Job]
-    ) -> tuple[list[Any], set[str] | None]:
+    ) -> tuple[list[Sequence[Any]], set[str] | None]:
         """Do the jobs in one transaction: all of it, or nothing and a `Fault`.
 
         Returns:

@@ -44,6 +44,7 @@ class SqliteTransport:
     Args:
         settings: The `[sqlite]` settings; their path must not be None.
         config_file: The config file they came from: a relative path starts at its folder.
+        publish_timeout: Seconds until a message that is sent alone and not stored has failed.
 
     Example:
         >>> import asyncio, tempfile
@@ -60,12 +61,19 @@ class SqliteTransport:
         0
     """
 
-    def __init__(self, settings: SqliteSettings, *, config_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: SqliteSettings,
+        *,
+        config_file: Path | None = None,
+        publish_timeout: float = 10.0,
+    ) -> None:
         path = settings.file(config_file)
         if path is None:
             raise TransportError("the SQLite transport needs a file: set [sqlite] path")
         self.path = path
         self._settings = settings
+        self._patience = publish_timeout
         self._writer: Writer | None = None
         self._lock = ForkSafeLock()
 
@@ -76,6 +84,7 @@ class SqliteTransport:
             send_many=self._send_many,
             close=self.close,
             describe=f"SQLite file {self.path}",
+            keeps_deadline=True,
         )
 
     def consumer(self, topics: Sequence[str], group: str | None) -> Consumer:
@@ -137,15 +146,15 @@ class SqliteTransport:
 
     def _send(self, message: Message) -> asyncio.Future[Receipt]:
         # Not a coroutine: the order of the calls is the order of the records.
-        return self._open().publish(row_of(message))
+        return self._open().publish(row_of(message), self._patience)
 
     def _send_many(
         self, messages: Sequence[Message]
     ) -> Coroutine[Any, Any, list[Receipt | BaseException]]:
         # Everything is queued before it returns, for the same reason.
         writer = self._open()
-        starts = range(0, len(messages), CHUNK)
-        return _collect([_submit(writer, messages[start : start + CHUNK]) for start in starts])
+        chunks = [messages[at : at + CHUNK] for at in range(0, len(messages), CHUNK)]
+        return _collect([_submit(writer, chunk) for chunk in chunks], [*map(len, chunks)])
 
     def _open(self) -> Writer:
         writer = self._writer
@@ -158,29 +167,39 @@ class SqliteTransport:
             return writer
 
 
-_Chunk = tuple[list[Row | PublishError], "asyncio.Future[list[Receipt]]"]
+_Chunk = tuple[list["Row | PublishError"] | None, "asyncio.Future[list[Receipt]]"]
+"""Rows and errors if a message was refused, None if none was; and the future of the receipts."""
 
 
 def _submit(writer: Writer, messages: Sequence[Message]) -> _Chunk:
-    """Queue messages, and return each one's row or error with the future of the receipts."""
-    rows: list[Row | PublishError] = []
-    for message in messages:
-        try:
-            rows.append(row_of(message))
-        except PublishError as error:
-            rows.append(error)
-    return rows, writer.publish_many([row for row in rows if not isinstance(row, PublishError)])
+    """Queue messages; what is refused does not go with the others."""
+    try:
+        return None, writer.publish_many([row_of(message) for message in messages])
+    except PublishError:
+        rows = [_row_or_error(message) for message in messages]
+        kept = [row for row in rows if not isinstance(row, PublishError)]
+        return rows, writer.publish_many(kept)
 
 
-async def _collect(chunks: Sequence[_Chunk]) -> list[Receipt | BaseException]:
+def _row_or_error(message: Message) -> Row | PublishError:
+    try:
+        return row_of(message)
+    except PublishError as error:
+        return error
+
+
+async def _collect(chunks: Sequence[_Chunk], sizes: Sequence[int]) -> list[Receipt | BaseException]:
     answers: list[Receipt | BaseException] = []
-    for rows, future in chunks:
+    for (rows, future), size in zip(chunks, sizes, strict=True):
         try:
-            receipts = iter(await future)
+            stored: Sequence[Receipt | BaseException] = await future
         except PublishError as error:
-            answers += [row if isinstance(row, PublishError) else error for row in rows]
+            stored = [error] * size
+        if rows is None:
+            answers += stored
         else:
-            answers += [row if isinstance(row, PublishError) else next(receipts) for row in rows]
+            rest = iter(stored)
+            answers += [row if isinstance(row, PublishError) else next(rest) for row in rows]
     return answers
 
 

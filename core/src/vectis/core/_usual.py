@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from orjson import loads
@@ -18,14 +18,12 @@ from vectis.core._received import Envelope, Received, time_of
 from vectis.core.events.event import Event
 from vectis.core.exceptions import DecodeError
 from vectis.core.jsontext import MAX_DEPTH, from_json
+from vectis.core.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vectis.core.message import Delivery, Headers
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _LONGEST = 4096  # bytes of header names and of what they state: it bounds what is remembered
 _MOST = 64  # headers
@@ -143,27 +141,6 @@ class Usual(Received):
         raise AttributeError(f"'Received' object has no attribute {name!r}")
 
 
-class _Remembered(dict[K, V]):
-    """What was read of a key before; of too many keys, all are forgotten. Errors never stay.
-
-    Args:
-        read: Reads a key that is not remembered.
-        most: How many are.
-    """
-
-    def __init__(self, read: Callable[[K], V], most: int) -> None:
-        super().__init__()
-        self._read = read
-        self._most = most
-
-    def __missing__(self, key: K) -> V:
-        value = self._read(key)
-        if len(self) >= self._most:
-            self.clear()
-        self[key] = value
-        return value
-
-
 @attrs.frozen(eq=False)
 class _Layout:
     """Where the attributes stand among the headers; messages of one producer have the same.
@@ -209,7 +186,7 @@ def _read_layout(names: tuple[str, ...]) -> _Layout:
     here = range(len(names))
     values = {
         "NAMES": names,
-        "STATED": _Remembered(partial(_read_stated, size, stated), 1024),
+        "STATED": Remembered(partial(_read_stated, size, stated), 1024),
         "join": b"".join,
     }
     source = _PICK.format(
@@ -228,7 +205,7 @@ def _read_layout(names: tuple[str, ...]) -> _Layout:
     )
 
 
-_layouts = _Remembered(_read_layout, 256)
+_layouts = Remembered(_read_layout, 256)
 _latest: dict[int, _Layout] = {}
 """The layout that was met last, by the number of headers: it is likely to be the next one too."""
 

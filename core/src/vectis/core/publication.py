@@ -270,16 +270,14 @@ class Publication:
                 failure.__cause__ = error
             return [failure] * len(written)
         plugin, receipts = offer.plugin, 0
-        results: list[Any] = []
         for answer, (_, event_id) in zip(answers, written, strict=True):
             if isinstance(answer, Receipt):
                 receipts += 1
                 answer.event_id, answer.transport = event_id, plugin
-                results.append(answer)
-            else:
-                results.append(self._failed(answer, topic))
         self.counts["acknowledged"] += receipts
-        return results
+        if receipts < len(answers):
+            return [a if isinstance(a, Receipt) else self._failed(a, topic) for a in answers]
+        return answers
 
     async def close(self) -> None:
         """Flush and close the producers of the running loop."""
