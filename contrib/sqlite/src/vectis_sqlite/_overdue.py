@@ -19,14 +19,18 @@ Waiting = tuple["asyncio.Future[Any]", float]
 
 
 class Overdue:
-    """Ends futures that are late with a `TimeoutError`.
+    """Ends futures that are late with an error.
 
     Args:
         waiting: Returns all futures that are waited for.
+        error: Makes the error of one of them.
     """
 
-    def __init__(self, waiting: Callable[[], Iterable[Waiting]]) -> None:
+    def __init__(
+        self, waiting: Callable[[], Iterable[Waiting]], error: Callable[[], Exception]
+    ) -> None:
         self._waiting = waiting
+        self._error = error
         self.loops: set[asyncio.AbstractEventLoop] = set()
         """Those with a timer."""
 
@@ -53,7 +57,7 @@ class Overdue:
             loop.call_soon(self._look, loop, rounds - 1, context=Context())
             return
         for future in late:
-            future.set_exception(TimeoutError())
+            future.set_exception(self._error())
         if next_due is None:
             self.loops.discard(loop)
         else:

@@ -11,20 +11,20 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from vectis.core.exceptions import PublishError
 from vectis.core.forks import ForkSafeLock
 from vectis_sqlite._database import Database
 from vectis_sqlite._doorbell import Ringer, bells_folder
 from vectis_sqlite._faults import Fault, explain
-from vectis_sqlite._jobs import Job, Single, Work, answers_of, gathered, resolve
+from vectis_sqlite._jobs import Job, Single, Work, answers_of, resolve
 from vectis_sqlite._news import Bells
-from vectis_sqlite._overdue import Overdue, Waiting
+from vectis_sqlite._overdue import Overdue
+from vectis_sqlite._queue import Queue
 from vectis_sqlite._records import Row, Topics, append
 from vectis_sqlite._upkeep import Upkeep
 
@@ -43,9 +43,6 @@ logger = logging.getLogger("vectis.sqlite")
 
 T = TypeVar("T")
 
-BATCH_ROWS = 5_000
-BATCH_BYTES = 16 * 1024 * 1024
-
 
 class Writer:
     """A queue and the thread that empties it into the file.
@@ -61,9 +58,8 @@ class Writer:
         self.process = os.getpid()  # another one in the child of a fork, where the thread is not
         self.users = 0
         self.listeners: set[Watch] = set()
-        self._queue: deque[Job | Single] = deque()
-        self._taken: list[Job | Single] = []  # what is being written
-        self._overdue = Overdue(self._waiting)
+        self._queue = Queue()
+        self._overdue = Overdue(self._queue.waiting, self._late)
         self._wake = threading.Event()
         self._stopping = False
         self._stopped: Future[None] = Future()
@@ -80,7 +76,7 @@ class Writer:
 
         Args:
             row: The row.
-            patience: Seconds until the future gets a `TimeoutError` instead.
+            patience: Seconds until it gets a `PublishError` because nothing was stored.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
@@ -139,20 +135,16 @@ class Writer:
         """Return a future that is done when all that was queued before was dealt with."""
         return self.run_from_thread(lambda connection, topics: None)
 
-    def _waiting(self) -> list[Waiting]:
-        """Return who published alone and is not answered yet."""
-        waiting: list[Waiting] = []
-        for one in [*self._taken, *self._queue]:
-            if not isinstance(one, Job):
-                waiting.append(one[1:])
-            elif one.each:
-                waiting += zip(
-                    cast("Sequence[asyncio.Future[Any]]", one.futures), one.due, strict=True
-                )
-        return waiting
+    def _late(self) -> PublishError:
+        return PublishError(
+            f"SQLite file {self.path}: not stored within [hub] publish_timeout; look for what "
+            "keeps the file locked. It may be stored all the same: publish again with the same "
+            "event_id",
+            fate="unknown",
+        )
 
     def _submit(self, job: Job | Single) -> None:
-        self._queue.append(job)
+        self._queue.put(job)
         if not self._wake.is_set():
             self._wake.set()
         if self._ended:
@@ -164,13 +156,14 @@ class Writer:
             self._wake.wait(self._upkeep.pause())
             self._wake.clear()
             while self._plan_upkeep() or self._queue:
-                jobs = self._take()
+                jobs = self._queue.take()
                 try:
                     self._write(database, jobs)
                 except Exception as error:  # this thread must go on, and all be answered
                     logger.exception("SQLite file %s: an error of the transport's own", self.path)
                     what = f"SQLite file {self.path}: {type(error).__name__}: {error}."
                     self._fail(jobs, Fault(what, fate="unknown"))
+                self._queue.done()
             with suppress(sqlite3.Error, Fault):  # for tidiness only, and done again some time
                 self._upkeep.tidy(database)
         self._ringer.close()
@@ -197,42 +190,18 @@ class Writer:
         """Queue what is due, and tell whether there was something."""
         job = None if self._stopping else self._upkeep.retention()
         if job is not None:
-            self._queue.append(job)
+            self._queue.put(job)
         return job is not None
 
     def _refuse_rest(self) -> None:
         """Answer who came in the moment between the last look at the queue and the end."""
         while self._queue:
-            with suppress(IndexError):  # the other one of the two that call this was faster
-                jobs = list(gathered([self._queue.popleft()]))
-                late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
-                self._fail(jobs, late)
+            late = Fault(f"SQLite file {self.path}: it was just closed.", fate="not_sent")
+            self._fail(self._queue.pop(), late)
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         """Give those who are not answered yet an error."""
         resolve(jobs, [job.failures(error) for job in jobs], failed=True)
-
-    def _take(self) -> list[Job]:
-        """Return the next jobs that go into one transaction."""
-        queue = self._queue
-        # Copied before they leave the queue: whoever looks for what is late sees each of them.
-        self._taken = list(islice(queue, BATCH_ROWS))
-        for _ in self._taken:
-            queue.popleft()
-        jobs: list[Job] = []
-        rest = deque(gathered(self._taken))
-        rows = size = 0
-        while rest and rows < BATCH_ROWS and size < BATCH_BYTES:
-            job = rest.popleft()
-            bytes_of_job = job.size
-            if bytes_of_job > BATCH_BYTES and len(job.futures) > 1:
-                rest.extendleft(reversed(list(job.parts())))
-                continue
-            jobs.append(job)
-            rows += len(job.rows)
-            size += bytes_of_job
-        queue.extendleft(reversed(rest))
-        return jobs
 
     def _write(self, database: Database, jobs: Sequence[Job]) -> None:
         try:
