@@ -187,3 +187,65 @@ def test_publish_many_of_other_keys_does_not_wait_for_a_guard_of_this_one() -> N
 
     asyncio.run(main())
     assert transport.values == values(2, 1)
+
+
+class Ring:
+    """A guard that publishes to the next key, and goes on when that is done."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._here = asyncio.Barrier(size)
+
+    @hookimpl
+    async def vectis_before_publish(self, message: Message, hub: Hub) -> None:
+        if message.value == b'{"n":0}':
+            await self._here.wait()  # every key's turn is somebody's
+            following = (int(message.key or b"") + 1) % self._size
+            await hub.publish("t", "a", {"n": 1}, str(following))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("many", [True, False])
+def test_guards_that_publish_to_each_others_keys_do_not_wait_for_ever(
+    size: int, many: bool
+) -> None:
+    transport = Transport()
+
+    async def main() -> None:
+        hub = hub_with(transport=transport, ring=Ring(size))
+        async with asyncio.timeout(30):
+            await asyncio.gather(
+                *(
+                    hub.publish_many("t", numbered(0, 2, key=str(key)))
+                    if many
+                    else hub.publish("t", "a", {"n": 0}, str(key))
+                    for key in range(size)
+                )
+            )
+
+    asyncio.run(main())
+    assert sorted(transport.values, key=str) == sorted(
+        [*values(0, 1) * size, *(values(2) * size if many else [])], key=str
+    )
+
+
+def test_a_guard_that_publishes_to_another_key_waits_for_those_before() -> None:
+    transport = Transport()
+
+    class Guard:
+        @hookimpl
+        async def vectis_before_publish(self, message: Message, hub: Hub) -> None:
+            if message.value == b'{"n":1}':
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            if message.value == b'{"n":3}':
+                await hub.publish("t", "a", {"n": 2}, "k")
+
+    async def main() -> None:
+        hub = hub_with(transport=transport, guard=Guard)
+        await asyncio.gather(
+            hub.publish("t", "a", {"n": 1}, "k"), hub.publish("t", "a", {"n": 3}, "other")
+        )
+
+    asyncio.run(main())
+    assert transport.values == values(1, 2, 3)

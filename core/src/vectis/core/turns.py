@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import ContextVar
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable, Iterator
 
 __all__ = ["Turn", "Turns"]
 
@@ -48,13 +49,35 @@ class Turns:
         queue = self.taken.get(place)
         if queue is None:
             queue = self.taken[place] = deque()
-        elif queue[0] in _turns_held.get():
-            return Turn(deque())  # a hook publishes to the key whose turn it has, or a task of it
+        elif (held := _turns_held.get()) and _waits_for(queue, held):
+            return Turn(deque())  # a hook publishes to a key that waits for this very hook
         return Turn(queue, self.taken, place)
 
 
+def _waits_for(queue: Iterable[Turn], held: tuple[Turn, ...]) -> bool:
+    """Tell whether somebody in a queue cannot leave it before those leave who are held.
+
+    A hook that publishes to the key whose turn it has is the shortest way to that. Two hooks that
+    publish to each other's key are a longer one.
+    """
+    seen: set[Turn] = set()
+    ahead = list(queue)
+    while ahead:
+        turn = ahead.pop()
+        if turn in held:
+            return True
+        if turn not in seen:
+            seen.add(turn)
+            ahead += [other for inner in turn.inner for other in inner.ahead]
+    return False
+
+
 class Turn:
-    """A place in a queue; whoever stands first has the turn."""
+    """A place in a queue; whoever stands first has the turn.
+
+    Attributes:
+        inner: Those that were asked for by whoever has this turn, before it left.
+    """
 
     def __init__(
         self,
@@ -67,7 +90,16 @@ class Turn:
         self._place = place
         self._come: asyncio.Future[None] | None = None
         self._left = False
+        self._outer = _turns_held.get()
+        self.inner: set[Turn] = set()
+        for turn in self._outer:
+            turn.inner.add(self)
         queue.append(self)
+
+    @property
+    def ahead(self) -> Iterator[Turn]:
+        """Those that leave before this one has its turn."""
+        return takewhile(lambda turn: turn is not self, self._queue)
 
     async def wait(self) -> None:
         """Wait until those before have left."""
@@ -80,6 +112,8 @@ class Turn:
         if self._left:
             return
         self._left = True
+        for turn in self._outer:
+            turn.inner.discard(self)
         self._queue.remove(self)
         if not self._queue:
             if self._taken is not None:
