@@ -20,8 +20,6 @@ import orjson
 from vectis.core.remembered import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vectis.core.message import Headers
 
 __all__ = ["NO_HEADERS", "Connection", "pack"]
@@ -125,19 +123,13 @@ def _pack(headers: Headers) -> tuple[bytes, bytes]:
     if not headers:
         return b"", b""
     names, values = zip(*headers, strict=True)
-    if _is_usual(names):
+    if len(names) <= _MOST_HEADERS:
         packer = _latest[len(names)] = _packers[names]
         with suppress(_TooLongError):
             packed = packer(headers)
             assert packed is not None  # it is the packer for these very names
             return packed
-        stated = 0
-    else:
-        stated = _stated(names)
-        if sum(map(len, values[:stated])) > LONGEST:
-            stated = 0
-    parts = (*values[:stated], *map(len, values[stated:]))
-    return _layout(names, stated, parts), b"".join(values[stated:])
+    return _layout(names, 0, tuple(map(len, values))), b"".join(values)
 
 
 class _TooLongError(Exception):
@@ -145,61 +137,53 @@ class _TooLongError(Exception):
 
 
 _Packer = Callable[["Headers"], "tuple[bytes, bytes] | None"]
+"""Packs headers with certain names, and answers None for those with others."""
 
-_USUAL = ("ce_specversion", "ce_source", "ce_type", "content-type")
-_MOST_HEADERS = 64
+_MOST_HEADERS = 64  # of which a shape is made
 
 # Taking headers apart where they stand costs half of what a loop does, and that is a tenth of all
-# that is spent on storing a message. Only places go into the source, never a name.
-_PACK = """
-def pack(headers):
-    {pairs}, = headers
-    if ({names},) != NAMES:
-        return None
-    return LAYOUTS[{parts},], join(({own}))
+# that is spent on storing a message. Only numbers go into the source.
+_PACKER = """
+def packer(known, layouts, join):
+    def pack(headers):
+        {pairs}, = headers
+        if ({names},) != known:
+            return None
+        return layouts[{parts},], join(({own}))
+    return pack
 """
 
 
 def _packer(names: tuple[str, ...]) -> _Packer:
-    """Return what packs headers with these names, and answers None for those with others."""
-    stated = _stated(names)
+    "".join(names)  # a name that is no string would come back as something else
+    stated = next((at for at, name in enumerate(names) if name not in STATED), len(names))
 
     def layout(parts: tuple[Any, ...]) -> bytes:
         if sum(map(len, parts[:stated])) > LONGEST:
             raise _TooLongError
         return _layout(names, stated, parts)
 
-    values: dict[str, Any] = {
-        "NAMES": names,
-        "LAYOUTS": Remembered(layout, _ALIKE),
-        "join": b"".join,
-    }
-    here = range(len(names))
-    source = _PACK.format(
-        pairs=", ".join(f"(n{place}, t{place})" for place in here),
-        names=", ".join(f"n{place}" for place in here),
-        parts=", ".join(f"t{at}" if at < stated else f"len(t{at})" for at in here),
-        own="".join(f"t{place}, " for place in here[stated:]),
-    )
-    exec(source, values)
-    packer: _Packer = values["pack"]
+    make = _packer_of(len(names), stated)
+    packer: _Packer = make(names, Remembered(layout, _ALIKE), b"".join)
     return packer
 
 
-_packers = Remembered(_packer, 256)
+@lru_cache(maxsize=_MOST_HEADERS)
+def _packer_of(count: int, stated: int) -> Callable[..., Any]:
+    """Return what makes packers for so many headers, of which the first ones are stated."""
+    return _function(
+        _PACKER.format(
+            pairs=", ".join(f"(n{at}, t{at})" for at in range(count)),
+            names=", ".join(f"n{at}" for at in range(count)),
+            parts=", ".join(f"t{at}" if at < stated else f"len(t{at})" for at in range(count)),
+            own="".join(f"t{at}, " for at in range(stated, count)),
+        )
+    )
+
+
+_packers = Remembered(_packer, 64)
 _latest: dict[int, _Packer] = {}
 """The packer that was used last, by the number of headers: likely to be the next one too."""
-
-
-def _is_usual(names: Sequence[str]) -> bool:
-    """Tell whether a producer like Vectis wrote them: so that not every name makes a function."""
-    return (*names[: len(_USUAL)],) == _USUAL and len(names) <= _MOST_HEADERS
-
-
-def _stated(names: tuple[str, ...]) -> int:
-    """Return how many headers in front belong into the layout."""
-    "".join(names)  # a name that is no string would come back as something else
-    return next((place for place, name in enumerate(names) if name not in STATED), len(names))
 
 
 def _layout(names: tuple[str, ...], stated: int, parts: tuple[Any, ...]) -> bytes:
@@ -209,29 +193,47 @@ def _layout(names: tuple[str, ...], stated: int, parts: tuple[Any, ...]) -> byte
     return orjson.dumps((names, (*values, *parts[stated:])))
 
 
-# As with `_PACK`: this costs half of what `zip` does.
-_SPLIT = """
-def split(packed, at):
-    {own}, = unpack(packed, at)
-    return {pairs},
+# As with `_PACKER`: this costs half of what `zip` does.
+_SPLITTER = """
+def splitter(stated, names, unpack):
+    {stated} = stated
+    {names} = names
+    def split(packed, at):
+        {texts} = unpack(packed, at)
+        return ({pairs})
+    return split
 """
 
 
 @lru_cache(maxsize=_ALIKE)
 def _parsed(head: bytes, layout: bytes) -> _Split:
     names, parts = orjson.loads(layout)
-    stated = [part.encode("latin-1") for part in parts if isinstance(part, str)]
-    count = len(stated)
+    values = [part.encode("latin-1") for part in parts if isinstance(part, str)]
+    count = len(values)
+    stated, own = tuple(zip(names, values, strict=False)), names[count:]
     unpack = Struct("".join([f"{length}s" for length in parts[count:]])).unpack_from
-    common, own = tuple(zip(names, stated, strict=False)), names[count:]
-    if not _is_usual(names) or not own:
-        return head, lambda packed, at: (*common, *zip(own, unpack(packed, at), strict=True))
-    values: dict[str, Any] = {"unpack": unpack}
-    values |= {f"s{place}": pair for place, pair in enumerate(common)}
-    values |= {f"n{place}": name for place, name in enumerate(own)}
-    pairs = [f"s{place}" for place in range(count)]
-    pairs += [f"(n{place}, t{place})" for place in range(len(own))]
-    texts = [f"t{place}" for place in range(len(own))]
-    exec(_SPLIT.format(own=", ".join(texts), pairs=", ".join(pairs)), values)
-    split: Callable[[bytes, int], Headers] = values["split"]
-    return head, split
+    if len(names) > _MOST_HEADERS:
+        return head, lambda packed, at: (*stated, *zip(own, unpack(packed, at), strict=True))
+    return head, _splitter_of(count, len(own))(stated, own, unpack)
+
+
+@lru_cache(maxsize=_MOST_HEADERS)
+def _splitter_of(stated: int, own: int) -> Callable[..., Any]:
+    """Return what makes functions that take so many headers out of a record."""
+    common, others = (range(stated), range(own))
+    return _function(
+        _SPLITTER.format(
+            stated="".join(f"s{at}, " for at in common) or "()",
+            names="".join(f"n{at}, " for at in others) or "()",
+            texts="".join(f"t{at}, " for at in others) or "()",
+            pairs="".join([*(f"s{at}, " for at in common), *(f"(n{a}, t{a}), " for a in others)]),
+        )
+    )
+
+
+def _function(source: str) -> Callable[..., Any]:
+    """Return the one function that some source defines."""
+    made: dict[str, Any] = {}
+    exec(source, {}, made)
+    (function,) = made.values()
+    return function  # type: ignore[no-any-return]
