@@ -16,6 +16,7 @@ import attrs
 
 from vectis.core.exceptions import LeaseLost, TransportError
 from vectis_sqlite._doorbell import Doorbell
+from vectis_sqlite._fetch import Fetch, Found
 from vectis_sqlite._groups import (
     Lease,
     Membership,
@@ -25,7 +26,7 @@ from vectis_sqlite._groups import (
     leave,
     take_part,
 )
-from vectis_sqlite._reader import Fetch, Found, Reader
+from vectis_sqlite._reader import Reader
 from vectis_sqlite._records import end_offset, id_of, remaining
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """The thread of one consumer: it reads the file, and keeps the leases alive.
 
-The lease is renewed from here and not from the event loop: a handler that blocks the loop does not
-cost the process its partitions. Nothing is read ahead; a fetch asks, and is answered as soon as
-there is a record, a change in the group, an error, or no time left.
+How it does the latter is in `_renewal`. Nothing is read ahead; a fetch asks, and is answered as
+soon as there is a record, a change in the group, an error, or no time left.
 Nor is anything read out of a file that took the place of the one it joined, before it has joined
 there too: the ids of partitions are another file's own.
 """
@@ -16,68 +15,27 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis.core.exceptions import TransportError
 from vectis_sqlite._database import Database
 from vectis_sqlite._faults import Fault, explain
-from vectis_sqlite._groups import Lease, Membership, Standing, generation, stands, take_part
+from vectis_sqlite._fetch import Fetch, Found, finish, tell
 from vectis_sqlite._records import FETCH_BYTES, in_range, read
+from vectis_sqlite._renewal import Renewal
 from vectis_sqlite._watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
-    from vectis.core.message import Delivery, TopicPartition
     from vectis_sqlite._doorbell import Doorbell
+    from vectis_sqlite._groups import Lease, Membership, Standing
     from vectis_sqlite._headers import Connection
-    from vectis_sqlite._records import Topics
     from vectis_sqlite._writer import Writer
 
-__all__ = ["Fetch", "Found", "Reader"]
+__all__ = ["Reader"]
 
 T = TypeVar("T")
-
-
-@attrs.define(eq=False)
-class Fetch:
-    """A request for deliveries.
-
-    Args:
-        wanted: Partitions with their ids and the offsets to read from, the first in turn first.
-        max_records: How many deliveries at most.
-        deadline: When to give up waiting, on the monotonic clock.
-        standing: The standing it was made under; a newer one ends it.
-        future: Gets what was found, or None to look at the standing and ask again.
-        interrupted: What is wanted has changed.
-        answered: The future has its answer, or will have it in a moment.
-    """
-
-    wanted: Sequence[tuple[TopicPartition, int, int]]
-    max_records: int
-    deadline: float
-    standing: Standing
-    future: asyncio.Future[list[Found] | None]
-    interrupted: bool = False
-    answered: bool = False
-
-
-class Found(NamedTuple):
-    """What a fetch found in a partition.
-
-    Args:
-        where: The partition.
-        wanted: The offset that was asked for.
-        offset: The nearest one that could be read; another one means that some are missing.
-        deliveries: From there on.
-    """
-
-    where: TopicPartition
-    wanted: int
-    offset: int
-    deliveries: list[Delivery]
 
 
 class Reader:
@@ -93,19 +51,15 @@ class Reader:
     def __init__(
         self, writer: Writer, who: Membership, standing: Standing, doorbell: Doorbell
     ) -> None:
-        self.standing = standing
         self._writer = writer
         self._who = who
         self._process = os.getpid()
         self._watch = Watch(doorbell)
-        self._confirmed: tuple[Connection, Standing] | None = None
+        self._renewal = Renewal(writer, who, standing, self._watch)
         self._follows: dict[int, int] = {}
         self._follows_in: Connection | None = None
         self._fetch: Fetch | None = None
         self._calls: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
-        self._renewal: Future[Standing] | None = None
-        self._renew_at = time.monotonic() + who.lease / 3
-        self._lock = threading.Lock()
         self._stopping = False
         self._stopped: Future[None] = Future()
         self._stopped.set_running_or_notify_cancel()  # who waits may be cancelled, the end may not
@@ -145,7 +99,7 @@ class Reader:
     async def release(self, leases: Collection[Lease]) -> None:
         """Give leases up, and see what is free instead."""
         self.check()
-        self._accept(await self._writer.run(self._take_part(leases)))
+        await self._renewal.release(leases)
 
     def interrupt(self) -> None:
         """Let a waiting fetch ask again: what it wants has changed."""
@@ -160,6 +114,11 @@ class Reader:
         self._writer.listeners.discard(self._watch)
         self._watch.ring()
         return self._stopped
+
+    @property
+    def standing(self) -> Standing:
+        """How the member stands in its group, as far as is known."""
+        return self._renewal.standing
 
     @property
     def inherited(self) -> bool:
@@ -180,7 +139,7 @@ class Reader:
         database = Database(self._writer.path, self._writer.settings, query_only=True)
         while not self._stopping:
             try:
-                self._renew()
+                self._renewal.renew()
                 with database.moment() as connection:
                     answered = self._look(connection)
                 if not answered:
@@ -198,60 +157,10 @@ class Reader:
     def _look(self, connection: Connection) -> bool:
         """Answer what can be, and tell whether a fetch was."""
         standing = self.standing
-        known = self._is_known(connection, standing)
-        if not known or generation(connection, standing.group) != standing.generation:
-            self._renew_at = 0.0  # there is something to share anew
-            self._renew()
+        known = self._renewal.confirm(connection, standing)
         if known:
             self._answer_calls(connection)
         return self._answer_fetch(connection if known else None, standing)
-
-    def _is_known(self, connection: Connection, standing: Standing) -> bool:
-        """Return whether the file is the one in which the member stands so."""
-        if self._confirmed is None or any(
-            was is not now for was, now in zip(self._confirmed, (connection, standing), strict=True)
-        ):
-            self._confirmed = (connection, standing) if stands(connection, standing) else None
-        return self._confirmed is not None
-
-    def _renew(self) -> None:
-        """Give a sign of life when it is due.
-
-        It does not wait for the writer: reading goes on while the file is locked.
-        """
-        renewal, now = self._renewal, time.monotonic()
-        if renewal is None:
-            expiry = self.standing.next_expiry
-            if now >= self._renew_at or (expiry is not None and now > expiry):
-                self._renewal = self._writer.run_from_thread(self._take_part())
-                self._renewal.add_done_callback(lambda _: self._watch.ring())
-                self._renew_at = now + self._who.lease / 3
-        elif renewal.done():
-            self._renewal = None
-            if renewal.exception() is not None:
-                self._renew_at = now + self._who.lease / 10
-            self._accept(renewal.result())
-
-    def _accept(self, standing: Standing) -> None:
-        """Take over the standing if it is the latest."""
-        with self._lock:
-            if standing.at >= self.standing.at:
-                self.standing = standing
-
-    def _take_part(
-        self, release: Collection[Lease] = ()
-    ) -> Callable[[Connection, Topics], Standing]:
-        standing = self.standing
-        return lambda connection, topics: take_part(
-            connection,
-            topics,
-            self._who,
-            standing.member,
-            now=time.monotonic(),
-            bell=self._watch.doorbell.name,
-            release=release,
-            patient_until=standing.patient_until,
-        )
 
     def _answer_calls(self, connection: Connection) -> None:
         while self._calls:
@@ -261,7 +170,7 @@ class Reader:
             except Fault as fault:
                 answer, error = None, fault.for_caller()
             self._calls.popleft()
-            _tell(future, answer, error)
+            tell(future, answer, error)
 
     def _answer_fetch(self, connection: Connection | None, standing: Standing) -> bool:
         """Answer the waiting fetch if there is something to say, and tell whether there was.
@@ -274,10 +183,10 @@ class Reader:
         if request is None:
             return False
         if request.interrupted or request.standing != standing:
-            return _finish(request, None)
+            return finish(request, None)
         answer = [] if connection is None else self._read(connection, request)
         if answer or time.monotonic() >= request.deadline:
-            return _finish(request, answer)
+            return finish(request, answer)
         return False
 
     def _read(self, connection: Connection, request: Fetch) -> list[Found]:
@@ -319,13 +228,9 @@ class Reader:
 
     def _sleep(self, database: Database) -> None:
         """Sleep until the next thing that has to be done."""
-        if self._renewal is not None and self._renewal.done():
+        until = self._renewal.next_due()
+        if until is None:
             return
-        until = self._renew_at
-        if self._renewal is not None:  # its end rings
-            until = time.monotonic() + self._who.lease
-        elif self.standing.next_expiry is not None:
-            until = min(until, self.standing.next_expiry + 0.001)
         request = self._waiting
         if request is not None:
             until = min(until, request.deadline)
@@ -345,27 +250,6 @@ class Reader:
         """Tell everybody who waits."""
         request = self._waiting
         if request is not None:
-            _finish(request, None, error)
+            finish(request, None, error)
         while self._calls:
-            _tell(self._calls.popleft()[1], None, error)
-
-
-def _finish(request: Fetch, answer: list[Found] | None, error: Exception | None = None) -> bool:
-    request.answered = True
-    _tell(request.future, answer, error)
-    return True
-
-
-def _tell(future: asyncio.Future[Any], answer: Any, error: Exception | None) -> None:
-    def settle() -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(error)
-
-    try:
-        future.get_loop().call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop has closed meanwhile: nobody waits there any more
-        return
+            tell(self._calls.popleft()[1], None, error)

@@ -26,6 +26,7 @@ __all__ = [
     "missing_bus",
     "quarantined_carriers",
     "way_to_a_bus",
+    "way_to_a_transport",
 ]
 
 BUS = "vectis-bus"
@@ -137,6 +138,29 @@ def way_to_a_bus(hub: Hub) -> str:
         if plugin.distribution == BUS and plugin.state == "quarantined":
             return f"mend plugin {plugin.name}: {plugin.remedy}"
     return f"Install {BUS}, {installing(BUS)}, or another bus"
+
+
+def way_to_a_transport(hub: Hub) -> str:
+    """Return what to do where nobody offers to carry a topic, or why the one that should does not.
+
+    Args:
+        hub: One in which nobody offers to carry a topic.
+
+    Example:
+        >>> from vectis.core import Hub
+        >>> from vectis.core.absence import way_to_a_transport
+        >>> way_to_a_transport(Hub({}, discover=False))
+        'configure one, such as [sqlite] path = "events.db" or [redpanda] bootstrap_servers; \
+`vectis doctor` tells why each one declined'
+    """
+    return (
+        configured_transport(hub)
+        or hidden_transport(hub)
+        or (
+            'configure one, such as [sqlite] path = "events.db" or [redpanda] bootstrap_servers; '
+            "`vectis doctor` tells why each one declined"
+        )
+    )
 
 
 def _broken_carriers(hub: Hub) -> list[Plugin]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vectis.core.hub import Hub
     from vectis.core.settings import Config, HubSettings, PluginsSettings
 
-__all__ = ["assemble", "choose"]
+__all__ = ["assemble", "choose", "not_assembled", "not_yet"]
 
 logger = logging.getLogger("vectis.hub")
 
@@ -61,6 +61,19 @@ def choose(
             f"installed plugin; there are {', '.join(p.name for p in decided) or 'none'}"
         )
     return decided
+
+
+async def not_assembled() -> None:
+    """Stand in for the start of a hub until it is assembled: whoever needs it is refused."""
+    raise not_yet()
+
+
+def not_yet() -> PluginError:
+    """Return what whoever emits or publishes is told while the hub is being put together."""
+    return PluginError(
+        "the hub is still being put together, so nothing can be emitted or published yet: "
+        "do it in vectis_startup"
+    )
 
 
 def assemble(hub: Hub, settings: PluginsSettings) -> None:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from vectis.core.events import Event
     from vectis.core.hub import Hub
 
-__all__ = ["EMIT_HOOKS", "Send", "prepare"]
+__all__ = ["EMIT_HOOKS", "Send", "called_by_emit", "prepare"]
 
 Send = Callable[["Event"], Coroutine[Any, Any, Outcome]]
 
 EMIT_HOOKS = ("vectis_before_emit", "vectis_around_emit", "vectis_after_emit")
+_OTHERS = ("vectis_startup", "vectis_shutdown", "vectis_handler_error")  # an emit may lead to them
 
 
 def prepare(hub: Hub, event_type: str) -> Send:
@@ -43,6 +44,28 @@ def prepare(hub: Hub, event_type: str) -> Send:
     if forwards or (hub.catalogue.forwards and hub.lifecycle.implemented("vectis_before_emit")):
         send = _forwarding(hub, send)
     return send
+
+
+def called_by_emit(hub: Hub, event_type: str) -> tuple[list[Callable[..., Any]], bool]:
+    """Return what an emit of a type is going to call, for whoever has no event loop.
+
+    Args:
+        hub: The hub that emits it.
+        event_type: The event type.
+
+    Returns:
+        The functions of its handlers and hooks; and whether it needs an event loop even when all of
+        them are plain ones.
+    """
+    offer = hub.routing.offer(Route("process", event_type))
+    plan = offer.carrier.plan() if offer else ()
+    called = [s.handler for s in plan]
+    for hook in (*_OTHERS, *EMIT_HOOKS):
+        called += [i.function for i in hub.lifecycle.implementations(hook)]
+    needs_loop = any(s.timeout is not None for s in plan) or hub.lifecycle.implemented(
+        "vectis_around_emit"
+    )
+    return called, needs_loop
 
 
 def _coroutine_function(send: Callable[[Event], Awaitable[Outcome]]) -> Send:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from vectis.core import loader
-from vectis.core.absence import configured_transport, hidden_transport
-from vectis.core.assembly import assemble, choose
+from vectis.core.absence import way_to_a_transport
+from vectis.core.assembly import assemble, choose, not_assembled, not_yet
 from vectis.core.blocking import background, refuse_inside_loop, run_here
 from vectis.core.bulk import publish_many
 from vectis.core.catalogue import Catalogue
-from vectis.core.emission import EMIT_HOOKS, prepare
+from vectis.core.emission import called_by_emit, prepare
 from vectis.core.events.event import Event
 from vectis.core.exceptions import PluginError, TransportError
 from vectis.core.forks import ForkSafeLock
@@ -29,7 +29,6 @@ from vectis.core.settings import Config, ConsumerSettings, HubSettings, PluginsS
 from vectis.core.starting import Once
 from vectis.core.subscription import APP, DEFAULT_PRIORITY
 from vectis.core.subscriptions import Subscriptions
-from vectis.core.transport import Route
 from vectis.core.trial import note
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Hub:
         self.routing = Routing(self, self.manager, self.hub_settings.transport)
         self._placed = Subscriptions(self.config, self.routing, self._changed, self._lock)
         self.publication = Publication(self)
-        self.startup = Once(_not_assembled)
+        self.startup = Once(not_assembled)
         assemble(self, settings)
         loader.add_observers(observers, self.manager)
         self.lifecycle = Lifecycle(self.manager, settings.fail_open)
@@ -312,16 +311,9 @@ class Hub:
         if not isinstance(event, Event):
             raise _no_event(event)
         if not hasattr(self, "lifecycle"):
-            raise _no_hub_yet()
-        offer = self.routing.offer(Route("process", event.type))
-        plan = offer.carrier.plan() if offer else ()
-        called = [s.handler for s in plan]
-        for hook in ("vectis_startup", "vectis_shutdown", "vectis_handler_error", *EMIT_HOOKS):
-            called += [i.function for i in self.lifecycle.implementations(hook)]
-        needs_loop = any(s.timeout is not None for s in plan) or self.lifecycle.implemented(
-            "vectis_around_emit"
-        )
-        return run_here(lambda: self.emit(event), called, needs_loop=needs_loop)
+            raise not_yet()
+        functions, needs_loop = called_by_emit(self, event.type)
+        return run_here(lambda: self.emit(event), functions, needs_loop=needs_loop)
 
     async def handler_failed(self, failure: HandlerFailure) -> None:
         """Tell `vectis_handler_error`; called by a bus, and raises an endless loop of emits."""
@@ -427,13 +419,8 @@ class Hub:
         """
         offered = self.routing.consumer(topics, group)
         if offered is None:
-            reason = configured_transport(self) or hidden_transport(self)
-            advice = (
-                'configure one, such as [sqlite] path = "events.db" or [redpanda] '
-                "bootstrap_servers; `vectis doctor` tells why each one declined"
-            )
             raise TransportError(
-                f"no transport offers to consume {', '.join(topics)}: {reason or advice}"
+                f"no transport offers to consume {', '.join(topics)}: {way_to_a_transport(self)}"
             )
         return offered
 
@@ -478,17 +465,6 @@ def _config(given: Config | Mapping[str, Mapping[str, Any]] | None) -> Config:
     if given is None:
         return Config.load()
     return given if isinstance(given, Config) else Config.of(given)
-
-
-async def _not_assembled() -> None:
-    raise _no_hub_yet()
-
-
-def _no_hub_yet() -> PluginError:
-    return PluginError(
-        "the hub is still being put together, so nothing can be emitted or published yet: "
-        "do it in vectis_startup"
-    )
 
 
 def _no_event(given: object) -> TypeError:

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import attrs
 from cattrs import ClassValidationError
 
-from vectis.core._payload_hooks import Inside, Misfit, quick, telling
+from vectis.core._payload_hooks import quick, telling
+from vectis.core._payload_misfit import Inside, Misfit
 from vectis.core.exceptions import PayloadError, SubscriptionError
 from vectis.core.jsontext import path_step
 from vectis.core.redact import one_line

@@ -13,6 +13,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from vectis.core.outcome import current
 from vectis.core.taking import is_async
 from vectis.core.worker.batches import Batch
@@ -81,6 +83,13 @@ class Callee:
         self.failed = 0
         self.retried = 0
         self.dead_lettered = 0
+
+    def passed(self, job: Job) -> None:
+        """Note that an attempt passed: the job's next handler is next, with attempts of its own."""
+        self.handled += 1
+        job.handler += 1
+        if job.delivery.attempt > 1:
+            job.delivery = attrs.evolve(job.delivery, attempt=1)
 
     def misfit(self, job: Job) -> BaseException | None:
         """Return why a job's payload does not fit what the handler takes; None when it does.

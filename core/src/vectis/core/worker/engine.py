@@ -13,8 +13,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vectis.core.worker.batches import Batch, Batches
+from vectis.core.worker.batching import ONWARD
 from vectis.core.worker.clock import RealClock
-from vectis.core.worker.handling import ONWARD
 from vectis.core.worker.judge import NEVER
 from vectis.core.worker.partition import NOTHING, Partition, fetch_size
 from vectis.core.worker.runners import Runners
@@ -175,7 +175,7 @@ class Engine:
         self._handling.batches.fill(batch)
         for job in batch.jobs:
             job.partition.running[job] = 0.0
-        return self._handling.run_batch(batch)
+        return self._handling.batching.run(batch)
 
     def _done(self, job: Job | Batch, answer: Any) -> None:
         """Note what became of what was awaited."""

@@ -7,12 +7,9 @@ Nothing waits in here for a next attempt: whoever runs jobs is told how long to 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Literal
-
-import attrs
 
 from vectis.core._usual import take_apart
 from vectis.core.closing import closes
@@ -20,9 +17,10 @@ from vectis.core.codec import decode
 from vectis.core.dead_letter import DeadLetter
 from vectis.core.exceptions import DecodeError
 from vectis.core.outcome import DeliveryOutcome, current
+from vectis.core.worker.attempt import Attempts
+from vectis.core.worker.batching import Batching
 from vectis.core.worker.calling import Callee, callees_of
 from vectis.core.worker.clock import RealClock
-from vectis.core.worker.errors import failures_of
 from vectis.core.worker.isolation import FINISHED, first_steps, within
 from vectis.core.worker.job import Trouble
 from vectis.core.worker.judge import NEVER, Judge
@@ -34,27 +32,23 @@ if TYPE_CHECKING:
 
     from vectis.core.blame import Blame
     from vectis.core.hub import Hub
-    from vectis.core.message import Delivery
     from vectis.core.settings import ConsumerSettings
     from vectis.core.subscription import Subscription
-    from vectis.core.worker.batches import Batch, Batches
+    from vectis.core.worker.batches import Batches
     from vectis.core.worker.clock import Clock
     from vectis.core.worker.job import Job
     from vectis.core.worker.report import Report
 
-__all__ = ["ONWARD", "Handling"]
+__all__ = ["Handling"]
 
 Status = Literal["handled", "skipped", "dead_lettered"]
-
-ONWARD = -1.0
-"""In place of seconds to wait: nothing failed, and a job goes on as soon as its turn comes."""
 
 
 class Handling:
     """Takes the jobs of one worker as far as they go.
 
     What is returned for a job is None when it is finished: handled, skipped, or durably set aside;
-    else the seconds to wait before it is begun again, which may be `NEVER`, or `ONWARD`.
+    else the seconds to wait before it is begun again, which may be `NEVER`.
 
     Args:
         hub: For its hooks, its settings, and its transport, which takes the dead letters.
@@ -69,6 +63,7 @@ class Handling:
     Attributes:
         callees: The handlers per event type, with what has come of them.
         batches: Where jobs wait whose next handler takes several; set by whoever runs them.
+        batching: Runs the batches that are made of those.
         judge: Decides what becomes of those that fail.
     """
 
@@ -95,6 +90,8 @@ class Handling:
         self._report = report
         self.judge = Judge(hub, group, report, settings, letter, clock or RealClock())
         self._max_bytes = hub.hub_settings.max_message_bytes
+        self._attempts = Attempts(hub)
+        self.batching = Batching(self.callees, self._attempts, self.judge, self._advance)
         # Asked once and not per delivery: a hub's plugins do not change.
         self._around = hub.lifecycle.implemented("vectis_around_consume")
         self._after = hub.lifecycle.implemented("vectis_after_consume")
@@ -211,7 +208,7 @@ class Handling:
             job: The job.
             begun: What its next handler waits for, when its first step was made already.
         """
-        await self._calm()
+        await self.judge.calm()
         if job.received is None and job.trouble is None:
             if self._after:
                 job.started = perf_counter()
@@ -239,16 +236,16 @@ class Handling:
                 running[job] = monotonic()
                 failure: BaseException | None = None
                 try:
-                    await (begun or self._called(job, callee))
+                    await (begun or self._attempts.of_one(job, callee))
                 except BaseException as error:  # a handler's SystemExit must not end the worker
                     if closes(error):
                         raise  # the loop is gone
                     failure = error
                 finally:
                     running[job] = 0.0
-                await self._calm()
+                await self.judge.calm()
                 if failure is None:
-                    self._passed(job, callee)
+                    callee.passed(job)
                 else:
                     wait = await self.judge.after(job, callee, failure)
                     failure = None  # it holds this frame
@@ -264,31 +261,6 @@ class Handling:
             await telling
         return None
 
-    # ------------------------------------------------------------ one attempt of one handler
-
-    async def _called(self, job: Job, callee: Callee) -> None:
-        received = job.received
-        assert received is not None  # whoever advances it decoded it
-        if job.delivery.attempt > 1:  # the failed attempt may have changed the payload
-            received = job.received = decode(job.delivery, max_bytes=self._max_bytes)
-        current.set(job)
-        await self._within_around(callee, received.type, received.payload, [job.delivery])
-
-    async def _within_around(
-        self, callee: Callee, event_type: str, payload: Any, deliveries: Sequence[Delivery]
-    ) -> None:
-        if not self._around:
-            await within(copy_context(), callee.call(event_type, payload))
-            return
-        given = [
-            {"delivery": delivery, "subscription": callee.subscription, "hub": self._hub}
-            for delivery in deliveries
-        ]
-        around = self._hub.lifecycle.within(
-            "vectis_around_consume", lambda: callee.call(event_type, payload), *given
-        )
-        await within(copy_context(), around)
-
     def _gone(self, job: Job) -> float:
         """Leave a job as it is: its partition was given up while its handler ran.
 
@@ -297,75 +269,6 @@ class Handling:
         """
         self.judge.was_cut_off(job)
         return NEVER
-
-    def _passed(self, job: Job, callee: Callee) -> None:
-        callee.handled += 1
-        job.handler += 1
-        if job.delivery.attempt > 1:
-            job.delivery = attrs.evolve(job.delivery, attempt=1)
-
-    # ------------------------------------------------------------ batches
-
-    async def run_batch(self, batch: Batch) -> list[tuple[Job, float | None]]:
-        """Call a batch handler once; return its jobs with what became of each."""
-        callee, jobs = batch.callee, batch.jobs
-        if not jobs:
-            return []  # they were withdrawn meanwhile
-        since = monotonic()
-        for job in jobs:
-            job.partition.running[job] = since
-        failed: Mapping[int, BaseException] = {}
-        try:
-            await self._called_with_many(batch)
-        except BaseException as error:
-            if closes(error):
-                raise  # the loop is gone
-            # What came out of a thread is true of those that stay, whoever else was cut off.
-            if not batch.kept_by_thread() and (
-                cut_off := [job for job in jobs if self.judge.was_cut_off(job)]
-            ):
-                # Those of other partitions went down with them.
-                return [(job, NEVER if job in cut_off else ONWARD) for job in jobs]
-            if isinstance(error, asyncio.CancelledError) and self.judge.closing:
-                raise
-            failed = failures_of(error, len(jobs))
-        finally:
-            batch.finished = True
-            for job in jobs:
-                job.partition.running[job] = 0.0
-        await self._calm()
-        return [(job, await self._settle(job, callee, failed.get(n))) for n, job in enumerate(jobs)]
-
-    async def _settle(self, job: Job, callee: Callee, error: BaseException | None) -> float | None:
-        """Return what becomes of one job of a batch."""
-        if self.judge.was_cut_off(job):
-            return NEVER
-        wait: float | None = None
-        if error is not None:
-            wait = await self.judge.after(job, callee, error)
-        else:
-            self._passed(job, callee)
-        if job.partition.dropped:
-            return self._gone(job)
-        if error is not None:
-            return await self._advance(job) if wait is None else wait
-        assert job.received is not None  # it was in the batch
-        if job.handler < len(self.callees[job.received.type]):
-            return ONWARD  # its next handler must not hold up the others
-        return await self._advance(job)
-
-    async def _called_with_many(self, batch: Batch) -> None:
-        callee = batch.callee
-        payloads = []
-        for job in batch.jobs:
-            if job.delivery.attempt > 1:  # the failed attempt may have changed the payload
-                job.received = decode(job.delivery, max_bytes=self._max_bytes)
-            assert job.received is not None  # whoever let it join decoded it
-            payloads.append(job.received.payload)
-        current.set(batch)
-        await self._within_around(
-            callee, callee.subscription.pattern, payloads, [job.delivery for job in batch.jobs]
-        )
 
     # ------------------------------------------------------------ the end
 
@@ -383,20 +286,8 @@ class Handling:
             self._report.skipped += 1
         return self._tell(job, callees, status) if self._after else None
 
-    async def _calm(self) -> None:
-        """Let a cancellation that a handler asked of its own task hit nothing that comes after it.
-
-        One of the worker's own has been noted before, where it cuts a job off.
-        """
-        if _is_cancelled() and not self.judge.closing:
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)  # if the task has not felt it yet, it does now
-            task = asyncio.current_task()
-            while task is not None and task.cancelling():
-                task.uncancel()
-
     async def _tell(self, job: Job, callees: Sequence[Callee], status: Status) -> None:
-        await self._calm()
+        await self.judge.calm()
         trouble = job.trouble or Trouble()
         outcome = DeliveryOutcome(
             status=status,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -145,6 +146,19 @@ class Judge:
         # Another one, since hooks may have kept the one of the attempt that has failed.
         job.delivery = attrs.evolve(job.delivery, attempt=attempt + 1)
         return self._retry.wait(attempt, self._random)
+
+    async def calm(self) -> None:
+        """Let a cancellation that a handler asked of its own task hit nothing that comes after it.
+
+        One of the worker's own has been noted before, where it cuts a job off.
+        """
+        task = asyncio.current_task()
+        if task is None or not task.cancelling() or self.closing:
+            return
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # if the task has not felt it yet, it does now
+        while task.cancelling():
+            task.uncancel()
 
     def unreadable(self, job: Job, error: str) -> None:
         """Let a job be set aside that says nothing anybody can read."""
