@@ -26,6 +26,7 @@ from vectis.core.misnamed import misnamed
 from vectis.core.obtaining import installing
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
+from vectis.core.redact import one_line
 from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from vectis.core.plugins import Plugin
 
 __all__ = ["examine"]
+
+_CAUSE = 500  # characters of an error: it may quote a whole answer of a server
 
 
 def examine(modules: Sequence[str]) -> list[Check]:
@@ -114,7 +117,7 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
             "warn" if tolerated else "fail",
             "quarantined"
             + ", so no worker starts" * (not tolerated)
-            + f": {plugin.reason}"
+            + f": {one_line(plugin.reason, limit=_CAUSE)}"
             + f" (at {where})" * bool(where),
             plugin.remedy,
         )
@@ -147,7 +150,8 @@ def _modules(modules: Sequence[str]) -> Iterator[Check]:
             import_modules([module])
         except VectisError as error:
             remedy = "mend it, or correct [consumer] modules or --module"
-            yield Check(f"module {module}", "fail", str(error), remedy)
+            cause = one_line(str(error), limit=_CAUSE)
+            yield Check(f"module {module}", "fail", cause, remedy)
         else:
             yield Check(f"module {module}", "ok", "imported")
 

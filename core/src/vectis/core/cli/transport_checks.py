@@ -13,6 +13,7 @@ import attrs
 from vectis.core.absence import configured_transport
 from vectis.core.cli.check import Check
 from vectis.core.exceptions import TransportError
+from vectis.core.redact import one_line
 from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["consumed_topics", "transport"]
 
+_CAUSE = 500  # characters of an error: it may quote a whole answer of a server
 _INSTALL = "pip install "
 
 
@@ -98,9 +100,9 @@ def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
     try:
         findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
     except TransportError as error:
-        yield Check(
-            "transport", "fail", str(error), "mend that: until then publishing and consuming fail"
-        )
+        cause = one_line(str(error), limit=_CAUSE)
+        remedy = "mend that: until then publishing and consuming fail"
+        yield Check("transport", "fail", cause, remedy)
         return
     for finding in findings:
         yield Check(offer.plugin, finding.status, finding.message, finding.remedy)
