@@ -277,6 +277,9 @@ class Producer:
                 self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
+        if problem is not None:  # who publishes to names that are no topics has ever more of them
+            for queue in self._backlog.forget(topic):
+                self._ready.pop(queue, None)
         self._news.set()
         self._backlog.tell_if_empty()
 
