@@ -13,7 +13,7 @@ from vectis.core import loader
 from vectis.core.absence import way_to_a_bus
 from vectis.core.cli.added import added_commands
 from vectis.core.cli.application import assemble, import_modules
-from vectis.core.cli.check import Check
+from vectis.core.cli.check import Check, briefly
 from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
@@ -26,7 +26,6 @@ from vectis.core.misnamed import misnamed
 from vectis.core.obtaining import installing
 from vectis.core.places import place
 from vectis.core.plugins import unknown_names
-from vectis.core.redact import one_line
 from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from vectis.core.plugins import Plugin
 
 __all__ = ["examine"]
-
-_CAUSE = 500  # characters of an error: it may quote a whole answer of a server
 
 
 def examine(modules: Sequence[str]) -> list[Check]:
@@ -117,7 +114,7 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
             "warn" if tolerated else "fail",
             "quarantined"
             + ", so no worker starts" * (not tolerated)
-            + f": {one_line(plugin.reason, limit=_CAUSE)}"
+            + f": {briefly(plugin.reason)}"
             + f" (at {where})" * bool(where),
             plugin.remedy,
         )
@@ -150,8 +147,7 @@ def _modules(modules: Sequence[str]) -> Iterator[Check]:
             import_modules([module])
         except VectisError as error:
             remedy = "mend it, or correct [consumer] modules or --module"
-            cause = one_line(str(error), limit=_CAUSE)
-            yield Check(f"module {module}", "fail", cause, remedy)
+            yield Check(f"module {module}", "fail", briefly(error), remedy)
         else:
             yield Check(f"module {module}", "ok", "imported")
 
