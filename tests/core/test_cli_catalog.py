@@ -85,6 +85,17 @@ def test_it_lists_types_with_versions_classes_and_handlers(world: World) -> None
     ]
 
 
+def test_many_handlers_of_one_type_do_not_make_a_line_that_nobody_can_read(world: World) -> None:
+    handler = '@handles("parcel.sent")\ndef handler_{0}(event): ...\n\n'
+    change(world, "\n" + "".join(handler.format(number) for number in range(40)))
+    answer = world.vectis("catalog")
+    (row,) = [line for line in answer.out.splitlines() if line.startswith("parcel.sent ")]
+    assert "acme:handler_4 and 37 more" in row
+    assert len(row) < 200
+    assert "All handlers of a type: `vectis explain EVENT_TYPE`" in answer.out
+    assert "acme:handler_39" in world.vectis("explain", "parcel.sent").out
+
+
 def test_json_tells_the_same(world: World) -> None:
     lost, sent = world.vectis("catalog", "--json").json
     assert (lost["type"], lost["versions"], lost["catalogued"]) == ("parcel.lost", [], False)

@@ -298,6 +298,41 @@ def test_a_replay_tells_what_became_of_each_letter(world: World) -> None:
     assert "synced 2" in answer.err, "what handlers print is no part of the JSON"
 
 
+FORKS = """
+import os, signal, warnings
+from vectis.core.events.consumer import on_event
+
+@on_event("order.created")
+async def sync(event_type, payload):
+    warnings.simplefilter("ignore")
+    begun, begins = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(begins, b".")
+        try:
+            while True:
+                signal.pause()
+        finally:
+            os._exit(3)
+    os.read(begun, 1)
+    os.kill(child, signal.{signal})
+    print(payload["n"], "ended by", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize(("signal", "code"), [("SIGTERM", -15), ("SIGINT", 3)])
+def test_a_process_that_a_handler_forks_hears_its_own_signals(
+    world: World, signal: str, code: int
+) -> None:
+    world.module("shop", FORKS.format(signal=signal))
+    put(world, a_letter(1), a_letter(2))
+    answer = world.vectis("dlq", "replay", "--rate", "0")
+    assert f"1 ended by {code}\n" in answer.out
+    assert f"2 ended by {code}\n" in answer.out, "the replay goes on"
+    assert (answer.code, waiting(world)) == (0, [])
+
+
 def test_it_gives_up_when_letters_go_on_failing(world: World) -> None:
     put(world, *(a_letter(13) for _ in range(4)))
     answer = world.vectis("dlq", "replay", "--max-failures", "2", "--rate", "0")

@@ -146,6 +146,22 @@ def test_a_broken_plugin_fails_with_its_line_and_the_remedy(world: World) -> Non
     assert "is quarantined" not in answer.err
 
 
+@pytest.mark.parametrize("where", ["plugin", "module", "transport"])
+def test_an_error_may_have_a_text_of_any_length(world: World, where: str) -> None:
+    page = "raise ValueError('<html>' + 'x' * 100_000)"
+    if where == "plugin":
+        world.install("acme", plugin="acme = acme", acme=page)
+    elif where == "transport":
+        broken = DECLINES[: DECLINES.index("return 'folders")] + page
+        world.install("acme", plugin="acme = acme", acme=broken)
+    else:
+        world.config('[consumer]\nmodules = ["acme"]\n')
+        world.module("acme", page)
+    checks = world.vectis("doctor", "--json").json["checks"]
+    messages = [check["message"] for check in checks if "ValueError: <html>xxx" in check["message"]]
+    assert [len(message) < 700 for message in messages] == [True]
+
+
 SETTINGS = """
 import attrs
 from vectis.core import hookimpl

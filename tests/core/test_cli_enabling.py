@@ -323,6 +323,31 @@ def test_an_unknown_name_is_an_error_with_the_nearest(
     assert not Path("vectis.toml").exists()
 
 
+def test_a_name_that_no_plugin_has_is_taken_out_of_what_is_disabled(
+    install: Install, run: Callable[..., Result]
+) -> None:
+    install("acme")
+    write('[plugins]\nenable = ["bus"]\ndisable = ["buss", "acme"]  # why\n')
+    assert "'buss'" in run().stderr
+    result = run("enable", "buss", "--dry-run")
+    assert "-disable" in result.stdout
+    result = run("enable", "buss")
+    assert read() == '[plugins]\nenable = ["bus"]\ndisable = ["acme"]  # why\n'
+    assert "'buss' is taken out of [plugins] disable" in result.stdout
+    assert "no installed plugin is called 'buss', so this enables none; did you" in result.stderr
+    assert "'buss'" not in run().stderr
+    assert run("enable", "buss").exit_code == 2
+
+
+def test_what_is_enabled_beside_a_name_that_no_plugin_has_is_enabled(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme=HANDLERS)
+    world.config('[plugins]\ndisable = ["gone", "acme"]\n')
+    answer = world.vectis("plugins", "enable", "gone", "acme")
+    assert "disable = []" in (world.here / "vectis.toml").read_text()
+    assert "What comes with acme" in answer.out
+    assert answer.code == 1
+
+
 def test_an_odd_file_is_left_to_its_owner(install: Install, run: Callable[..., Result]) -> None:
     install("acme")
     odd = '[[plugins]]\ndisable = ["x"]\n'

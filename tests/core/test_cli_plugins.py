@@ -110,10 +110,30 @@ def test_load_shows_why_and_where_a_plugin_is_broken(
 ) -> None:
     world.install("acme", plugin="acme = acme", acme=source)
     answer = world.vectis("plugins", "--load")
-    assert answer.code == 0
+    assert answer.code == 1
     assert cause in answer.out
     assert f"acme.py{place}" in answer.out
     assert "is quarantined" not in answer.err  # said once is enough
+
+
+def test_load_fails_for_what_does_not_work_unless_it_is_tolerated(world: World) -> None:
+    world.install("acme", plugin="acme = acme", acme="1 / 0")
+    assert world.vectis("plugins").code == 0, "nobody has imported it"
+    assert world.vectis("plugins", "--load", "--json").code == 1
+    world.config('[consumer]\ntolerate = ["acme"]\n')
+    assert world.vectis("plugins", "--load").code == 0
+    world.config('[plugins]\ndisable = ["acme"]\n')
+    assert world.vectis("plugins", "--load").code == 0
+
+
+def test_an_entry_point_that_names_nothing_is_said_to_be_wrong(world: World) -> None:
+    world.install("acme", plugin="acme = acme..x:y z", acme="")
+    for arguments in (["plugins", "--load"], ["doctor"], ["plugins", "check", "acme"]):
+        answer = world.vectis(*arguments)
+        assert answer.code == 1
+        assert "its entry point 'acme..x:y z' must be `module` or `module:attribute`" in answer.out
+        assert "orrect the entry point acme in the pyproject.toml of acme and inst" in answer.out
+        assert "functools.py" not in answer.out
 
 
 def test_two_plugins_of_one_name_are_both_shown(world: World) -> None:

@@ -202,7 +202,8 @@ def test_a_setting_that_it_needs_can_be_given(
 ) -> None:
     install("acme", GOOD.replace('path: str = "x"', "path: str"), entry="acme:Plugin")
     assert "it is quarantined" in faults()[0]
-    assert "Give what it needs with config=" in faults()[0]
+    assert "quarantined: the config of the check: [acme] path is missing" in faults()[0]
+    assert "or in the variable VECTIS_ACME_PATH. A check reads no config file" in faults()[0]
     assert faults(config={"acme": {"path": "y"}}) == []
     monkeypatch.setenv("VECTIS_ACME_PATH", "y")
     assert faults() == []

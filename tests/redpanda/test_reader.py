@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic
 from vectis.core.testing.contract import Member
-from vectis_redpanda import RedpandaSettings, RedpandaTransport, _reader
+from vectis_redpanda import RedpandaSettings, RedpandaTransport, _link, _reader
 from vectis_redpanda._internals import partitions_of
 
 if TYPE_CHECKING:
@@ -80,6 +80,38 @@ def test_a_topic_that_is_deleted_stays_so_while_somebody_looks_at_it(
         while b"new" not in values:
             values += [d.value for d in await consumer.fetch(max_records=10, timeout=1)]
         await consumer.close()
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_fetch_that_is_cancelled_while_reading_starts_anew_reads_nothing_twice(
+    broker: Shared, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = new_topic(partitions=1)
+    write(broker.servers, topic, [b"1", b"2"])
+
+    async def main() -> None:
+        ending = asyncio.Event()
+
+        async def stop_consumer(consumer: Any) -> None:
+            ending.set()
+            await _link.stop_consumer(consumer)
+
+        monkeypatch.setattr(_reader, "stop_consumer", stop_consumer)
+        async with Member(transport(broker.servers), topic, None) as reader:
+            await reader.read(2)
+            running: Any = reader.consumer
+            running._intake.consumer._fetcher._fetch_task.cancel()  # as aiokafka's does (#625)
+            fetching = asyncio.create_task(reader.fetch(timeout=5))
+            await ending.wait()
+            fetching.cancel()
+            await asyncio.wait([fetching])
+            assert fetching.cancelled()
+            assert reader.consumer.assignment() == {(topic, 0)}
+            await asyncio.to_thread(write, broker.servers, topic, [b"3"])
+            await reader.read(1)
+            assert [delivery.value for delivery in reader.deliveries] == [b"1", b"2", b"3"]
+            assert len(reader.assigned) == 1
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 

@@ -84,6 +84,41 @@ def test_one_that_is_given_up_before_it_was_found_leaves_none_either(
     assert batches_of(broker.servers, topic) < 300
 
 
+class Ending(asyncio.SelectorEventLoop):
+    """A loop that ends as soon as somebody is to look how large a message may be.
+
+    Attributes:
+        ended: How many tasks were cancelled for it before they began.
+    """
+
+    ended = 0
+
+    def create_task(self, coro: Any, **options: Any) -> Any:
+        task = super().create_task(coro, **options)
+        if "large" in coro.__qualname__ or "room" in coro.__qualname__:
+            self.ended += task.cancel()
+        return task
+
+
+def test_who_waits_for_one_is_told_also_when_everything_ends(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1, config={"max.message.bytes": "1000"})
+
+    async def main() -> Any:
+        transport = RedpandaTransport(RedpandaSettings(bootstrap_servers=broker.servers))
+        answer: Any = transport.carrier(topic).send(Message(topic, b"7", bytes(5_000)))
+        await asyncio.wait([answer], timeout=20)
+        await transport.close()
+        return answer.exception()
+
+    with asyncio.Runner(loop_factory=Ending) as runner:
+        error = runner.run(main())
+        loop: Any = runner.get_loop()
+        assert loop.ended == 1
+    assert error.fate == "rejected"
+
+
 def test_one_without_a_key_fails_alone_on_a_compacted_topic(
     broker: Shared, new_topic: Callable[..., str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,11 @@ from tests.kafka.broker import brokers
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
 from vectis.core import Hub
-from vectis.core.exceptions import ConfigError, TransportError
+from vectis.core.exceptions import ConfigError, PublishError, TransportError
 from vectis.core.message import Message
 from vectis.core.worker import Worker
 from vectis_redpanda import Redpanda, RedpandaSettings, RedpandaTransport
+from vectis_redpanda._queues import TopicQueues
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,6 +225,31 @@ def worker(servers: str, topic: str, **redpanda: Any) -> Worker:
     hub = Hub(config, plugins={"redpanda": Redpanda()}, discover=False)
     hub.on_event("order.created", lambda event_type, payload: None, topic=topic)
     return Worker(hub)
+
+
+def test_names_that_are_no_topics_are_not_kept(own_broker: Broker) -> None:
+    topic = create_topic(own_broker.servers, unique_name("orders"), partitions=1)
+
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(one, TopicQueues) for one in gc.get_objects())
+
+    async def main() -> None:
+        settings = RedpandaSettings(bootstrap_servers=own_broker.servers)
+        transport = RedpandaTransport(settings, publish_timeout=4)
+        send = transport.carrier(topic).send
+        before = kept()
+        for _ in range(2):  # a name may come again, and become a topic's
+            answers = [send(Message(f"{topic}-{n}", b"7", b"{}")) for n in range(5)]
+            await send(Message(topic, b"7", b"{}"))
+            for error in await asyncio.gather(*answers, return_exceptions=True):
+                assert isinstance(error, PublishError)
+            assert kept() - before == 1
+        await asyncio.to_thread(create_topic, own_broker.servers, f"{topic}-0", partitions=1)
+        assert (await send(Message(f"{topic}-0", b"7", b"{}"))).offset == 0
+        await transport.close()
+
+    asyncio.run(main())
 
 
 def test_publishing_to_and_reading_a_missing_topic_name_the_command(own_broker: Broker) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 
 from tests.kafka.groups import committed
 from tests.kafka.records import read_all, write, write_named
@@ -88,6 +90,32 @@ def test_a_batch_that_cannot_be_unpacked_stands_still_and_the_others_lose_nothin
                 await member.fetch()
             assert offsets(member.deliveries, 1) == [0, 1, 2, 3], "it goes on where it stood"
         await reading.close()
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_batch_that_is_asked_for_again_and_held_back_by_a_quota_comes_later(
+    broker: Shared, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = new_topic(partitions=1)
+    write_named(broker.servers, topic, [b"one", b"two"], name=NAME)
+    answer = AIOKafkaClient.send
+    held_back: list[Any] = []
+
+    async def send(client: Any, node: int, request: Any, **options: Any) -> Any:
+        found = await answer(client, node, request, **options)
+        if options and isinstance(request, FetchRequest) and not held_back:
+            found.topics = []  # what a broker says to who has had more than its quota
+            held_back.append(found)
+        return found
+
+    monkeypatch.setattr(AIOKafkaClient, "send", send)
+
+    async def main() -> None:
+        async with Member(transport(broker.servers), topic, unique_name("group")) as member:
+            await member.read(2)
+            assert offsets(member.deliveries, 0) == [0, 1]
+            assert held_back
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 

@@ -139,6 +139,32 @@ def test_without_retention_everything_stays(file: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_beginning_that_a_group_had_before_it_and_never_read_is_logged(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        transport = transport_for(file, age=20, partitions=1)
+        where = TopicPartition("orders", 0)
+        await publish(transport, "orders", count=3)
+        async with Member(transport, "orders", "shop") as member:
+            member.consumer.pause(where)
+            while not member.assigned:
+                await member.fetch()
+            make_older(file, 21)
+            await publish(transport, "orders", count=1, start=3)
+            await until(lambda: records(transport) == 1)
+            member.consumer.resume(where)
+            (delivery,) = await member.read(1)
+            assert delivery.offset == 3
+            async with Member(transport, "orders", "late") as late:
+                assert [one.offset for one in await late.read(1)] == [3]
+        await close(transport, "orders")
+
+    asyncio.run(main())
+    (record,) = caplog.records  # the group that came later has missed nothing
+    assert "group 'shop': orders/0 has no offset 0, reading goes on at 3" in record.getMessage()
+
+
 def test_a_group_that_was_further_behind_reads_on_and_the_gap_is_logged(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

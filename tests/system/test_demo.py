@@ -18,7 +18,7 @@ import pytest
 from tests.system.demos import DEMO, SHIPPED, TOTALS, demo, environment, result_of, shell, totals_of
 from vectis_commerce.demo.folder import FolderError, prepare
 from vectis_commerce.demo.orders import read_orders, shipped_orders
-from vectis_commerce.demo.run import Plan, run
+from vectis_commerce.demo.run import Plan, assemble, run
 from vectis_commerce.demo.transport import SqliteFile
 
 if TYPE_CHECKING:
@@ -223,6 +223,23 @@ def test_what_cannot_be_used_is_refused_with_exit_code_2(
     assert done.stdout == ""  # refused before anything is shown
 
 
+def test_without_the_bus_it_is_refused_before_anything_is_shown(tmp_path: Path) -> None:
+    info = tmp_path / "site" / "vectis_bus-0.1.0.dist-info"  # found before the real one
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vectis-bus\nVersion: 0.1.0\n")
+    done = subprocess.run(
+        DEMO,
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the demo needs the plugin 'bus': `pip install ./plugins/bus`" in done.stderr
+    assert done.stdout == ""
+
+
 def test_the_settings_of_whoever_tries_it_stay_out_of_it(tmp_path: Path) -> None:
     (tmp_path / "vectis.toml").write_text('[plugins]\ndisable = ["bus"]\n', encoding="utf-8")
     orders = tmp_path / "orders.jsonl"
@@ -293,7 +310,8 @@ def test_a_fault_planted_in_the_ledger_is_found(tmp_path: Path) -> None:
 
     meddler = Meddler(take_one_piece)
     plan = Plan(read_orders(shipped_orders()), Decimal("100.00"), tmp_path / "work")
-    report = asyncio.run(run(plan, prepare(plan.directory, plan.transport), meddler))
+    folder = prepare(plan.directory, plan.transport)
+    report = asyncio.run(run(plan, folder, assemble(plan, folder), meddler))
     assert meddler.done
     assert not report.reckoning.matches
     (difference,) = report.reckoning.differences

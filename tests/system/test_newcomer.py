@@ -146,6 +146,6 @@ def test_once_broken_doctor_says_what_is_wrong_with_it_and_the_rest_works(shop: 
         assert "acme-audit" in diagnosis
         assert "'outcomes'" in diagnosis
         assert "acme-audit" in shop.vectis("explain", "order.created")
-        assert "commerce" in shop.vectis("plugins", "--load")
+        assert "commerce" in shop.vectis("plugins", "--load", expect=1)
     finally:
         module.write_text(whole, encoding="utf-8")

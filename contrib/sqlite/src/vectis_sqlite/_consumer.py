@@ -27,7 +27,7 @@ from vectis_sqlite._groups import (
     take_part,
 )
 from vectis_sqlite._reader import Reader
-from vectis_sqlite._records import end_offset, id_of, remaining
+from vectis_sqlite._records import end_offset, id_of, in_range, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,8 @@ class _Held:
 
     lease: Lease
     position: int
+    whole: bool
+    """Whether what is not there at offset 0 was missed: it was there, and never read."""
 
 
 class SqliteConsumer:
@@ -165,6 +167,7 @@ class SqliteConsumer:
             )
         held = self._held[partition]
         held.position = max(offset, 0)
+        held.whole = False
         self._running.interrupt()
 
     async def committed(self, partition: TopicPartition, group: str | None = None) -> int | None:
@@ -267,9 +270,12 @@ class SqliteConsumer:
                 await self._let_go(reader, gone, standing)
                 continue
             new = frozenset(standing.held.keys() - self._held.keys())
+            whole = await self._whole(reader, [standing.held[where] for where in new])
+            if standing != reader.standing:
+                continue
             for where in new:
                 lease = standing.held[where]
-                self._held[where] = _Held(lease, lease.committed or 0)
+                self._held[where] = _Held(lease, lease.committed or 0, lease.partition in whole)
             try:
                 if new:
                     await on_assigned(new)
@@ -279,6 +285,19 @@ class SqliteConsumer:
                 raise
             self._standing = standing
         return self._standing
+
+    async def _whole(self, reader: Reader, leases: Sequence[Lease]) -> frozenset[int]:
+        """Return the partitions of which the group misses what is not there at offset 0.
+
+        A group without a commit that begins with a topic that was trimmed before misses nothing.
+        """
+        stood = frozenset(lease.partition for lease in leases if lease.committed == 0)
+        begun = [lease.partition for lease in leases if lease.committed is None]
+        if not begun:
+            return stood
+        return stood | await reader.call(
+            lambda connection: frozenset(id for id in begun if not in_range(connection, id, 0))
+        )
 
     async def _let_go(
         self, reader: Reader, gone: frozenset[TopicPartition], standing: Standing
@@ -300,7 +319,7 @@ class SqliteConsumer:
             held = self._held.get(where)
             if held is None or where in self._paused or held.position != wanted:
                 continue
-            if offset != wanted and wanted > 0:
+            if offset != wanted and (wanted > 0 or held.whole):
                 self._report(found)
             held.position = deliveries[-1].offset + 1 if deliveries else offset
             self._held[where] = self._held.pop(where)  # to the end: the others come first next time

@@ -105,6 +105,26 @@ class ConfigEdit:
             self._make(change)
         self.changes += tuple(changes)
 
+    def disables(self, name: str) -> bool:
+        """Return whether the file disables a plugin, be one of that name installed or not.
+
+        Raises:
+            ConfigError: The file's list is none.
+        """
+        return name in (self._names("disable") or ())
+
+    def plan_to_forget(self, name: str) -> None:
+        """Decide that the file shall not disable a name any more that no plugin has.
+
+        It is put into no list: an allow-list would have a wrong name then.
+
+        Raises:
+            ConfigError: The file cannot be changed without changing anything else.
+        """
+        change = Change("disable", add=False, name=name)
+        self._make(change)
+        self.changes += (change,)
+
     def config(self, environ: Mapping[str, str] | None = None) -> Config:
         """Return the settings as the edited file makes them; the environment still wins.
 

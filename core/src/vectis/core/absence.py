@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vectis.core.exceptions import TransportError
 from vectis.core.obtaining import installing
 from vectis.core.quarantine import named, quarantined
-from vectis.core.redact import ended
+from vectis.core.redact import ended, one_line
 from vectis.core.safemode import only_hidden
 from vectis.core.transport import Dispensable, Route
 
@@ -176,5 +176,6 @@ def _reason(hub: Hub, plugin: Plugin) -> str:
     try:
         reason = hub.unavailable(plugin)
     except Exception as error:
-        return f"it declined, and failed to say why: {type(error).__name__}: {error}"
+        why = one_line(f"{type(error).__name__}: {error}", limit=500)
+        return f"it declined, and failed to say why: {why}"
     return reason or "it declined, and does not say why"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from vectis.core.distributions import installed, normal
 from vectis.core.exceptions import PluginError
-from vectis.core.obtaining import installing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,8 +87,9 @@ def quarantine_unfit(plugins: Iterable[Plugin]) -> None:
                 PluginError(
                     f"it is made for another version of the core: it requires {wanted}, and "
                     f"{CORE} {version} is installed",
+                    # Not another core: it may be none that the other plugins are made for.
                     remedy=f"install a version of {plugin.distribution} that is made for {CORE} "
-                    f"{version}, or {installing(CORE)} that is {wanted}; or {plugin.without}",
+                    f"{version}, or {plugin.without}",
                 )
             )
 

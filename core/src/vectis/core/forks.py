@@ -1,4 +1,4 @@
-"""What the child of a fork must make anew: locks that another thread held, and threads themselves.
+"""What the child of a fork must make anew: locks that another thread held, threads, signals.
 
 Only the thread that forked goes on in the child. A lock that another one held stays locked there
 for ever unless a fresh one takes its place. Connections to the outside are the
@@ -8,6 +8,7 @@ business of those who hold them.
 from __future__ import annotations
 
 import os
+import signal
 from itertools import count
 from threading import RLock
 from types import MethodType
@@ -17,7 +18,7 @@ from weakref import ref
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ForkSafeLock", "after_fork"]
+__all__ = ["ForkSafeLock", "SignalsOfChildren", "after_fork"]
 
 _calls: dict[int, Callable[[], object]] = {}
 _numbers = count()
@@ -82,6 +83,26 @@ class ForkSafeLock:
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()
+
+
+class SignalsOfChildren:
+    """As long as this is held, SIGTERM and SIGINT to the child of a fork are its own, not ours.
+
+    Handlers start processes, and end them with SIGTERM. For whoever hears these signals in the main
+    thread: a child would go on with the handlers of its parent.
+
+    Example:
+        >>> from vectis.core.forks import SignalsOfChildren
+        >>> held = SignalsOfChildren()
+        >>> del held
+    """
+
+    def __init__(self) -> None:
+        after_fork(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _in_child() -> None:

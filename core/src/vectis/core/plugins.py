@@ -101,9 +101,20 @@ class Plugin:
         """Import and return what the entry point names.
 
         Raises:
+            PluginError: The entry point names nothing, whatever there is to import.
             BaseException: Whatever the import raised, SystemExit included.
         """
-        return self.object if self._load is None else self._load.load()
+        if self._load is None:
+            return self.object
+        try:
+            _ = self._load.module
+        except ValueError:
+            raise PluginError(
+                f"its entry point {self.entry_point!r} must be `module` or `module:attribute`",
+                remedy=f"correct the entry point {self.name} in the pyproject.toml of "
+                f"{self.distribution} and install it anew, or {self.without}",
+            ) from None
+        return self._load.load()
 
     def quarantine(self, cause: BaseException, doing: str = "", remedy: str = "") -> None:
         """Set the plugin aside, with the reason in words and what to do about it.

@@ -134,6 +134,14 @@ class Backlog:
             if queue.flight is not None:
                 self._fail_flight(queue.flight, inf, f"not acknowledged when {closed}")
 
+    def forget(self, topic: str) -> list[PartitionQueue]:
+        """Drop the queues of a topic, unless something waits or is under way; return those."""
+        queues = list(self.topics[topic].all())
+        if any(queue.waiting or queue.flight for queue in queues):
+            return []
+        del self.topics[topic]
+        return queues
+
     @property
     def _queues(self) -> Iterator[PartitionQueue]:
         for queues in self.topics.values():

@@ -182,7 +182,7 @@ async def fetched_again(
     aiokafka keeps neither when it cannot read a record.
 
     Raises:
-        KafkaError: The broker does not give them.
+        KafkaError: The broker does not give them, now at least.
     """
     client, size = consumer._client, consumer._fetcher._max_partition_fetch_bytes
     topic, number = partition
@@ -193,7 +193,10 @@ async def fetched_again(
     request = FetchRequest(0, 1, size, READ_COMMITTED, asked)
     # On the connection for groups: on the other one a fetch that waits for records comes first.
     response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
-    ((_, ((_, code, _, *rest),)),) = response.topics
+    answered = [one for _, each in response.topics for one in each if one[0] == number]
+    if not answered:  # so a broker holds back who has had more than its quota
+        raise errors.QuotaViolationError(partition)
+    _, code, _, *rest = answered[0]
     if code:
         raise errors.for_code(code)(partition)
     return rest[-1], rest[2] if response.API_VERSION >= 11 else rest[-2]

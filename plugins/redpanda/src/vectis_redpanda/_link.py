@@ -197,14 +197,20 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 async def _stop(
     stop: Callable[[], Awaitable[object]], drop: Callable[[], Awaitable[object]]
 ) -> None:
+    cancelled = _cancellations()
     try:
         async with asyncio.timeout(_LAST_WORD):
             await stop()
     except (TimeoutError, errors.KafkaError, OSError):
         await drop()
     except asyncio.CancelledError:
+        # Also a consumer that was about to try again lets the end of its own tasks through.
         await drop()
-        # A consumer that was about to try again lets the end of its own tasks through.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+    if _cancellations() > cancelled:  # which `stop` takes for the end of its own tasks
+        raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    """Return how often the task that runs now was cancelled, and somebody expects it to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

@@ -22,7 +22,7 @@ from vectis_redpanda._backlog import Backlog
 from vectis_redpanda._internals import drop_producer, enqueued
 from vectis_redpanda._link import Refused
 from vectis_redpanda._queues import Flight, PartitionQueue, TopicQueues, waiting_of
-from vectis_redpanda._refusals import refuse, refuse_before_sending, tell_too_large
+from vectis_redpanda._refusals import look_for_room, refuse, refuse_before_sending, tell_too_large
 from vectis_redpanda._seeking import seek
 from vectis_redpanda._sessions import Sessions
 
@@ -244,7 +244,9 @@ class Producer:
             alone = refuse(queue, flight.taken, error)
             if alone is not None:
                 until = alone.since + self._patience
-                self._sessions.have_done(tell_too_large(self._link, alone, error, until))
+                looking = look_for_room(self._link, queue.topic, until)
+                looked = self._sessions.have_done(looking)
+                looked.add_done_callback(partial(tell_too_large, alone, error))
         if session.worn and not session.flights:
             self._sessions.end(session)
         if queue.waiting:
@@ -275,6 +277,9 @@ class Producer:
                 self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
+        if problem is not None:  # who publishes to names that are no topics has ever more of them
+            for queue in self._backlog.forget(topic):
+                self._ready.pop(queue, None)
         self._news.set()
         self._backlog.tell_if_empty()
 

@@ -176,9 +176,10 @@ class Reader:
         """Go on with another consumer, each partition from where the last fetch ended."""
         self._intake = await self._connect()
         self._ended = False
-        await stop_consumer(intake.consumer)
+        # Before anything is waited for: cancelled there, it would begin with all of them anew.
         self._assign(self._intake, self._positions)
         self._intake.pause(intake.paused)
+        await stop_consumer(intake.consumer)
 
     # ------------------------------------------------------------ partitions
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vectis_redpanda._link import Link
     from vectis_redpanda._queues import PartitionQueue, Waiting
 
-__all__ = ["refuse", "refuse_before_sending", "tell_too_large"]
+__all__ = ["look_for_room", "refuse", "refuse_before_sending", "tell_too_large"]
 
 
 def refuse_before_sending(
@@ -71,22 +71,31 @@ def refuse(queue: PartitionQueue, taken: Sequence[Waiting], error: BaseException
     return None
 
 
-async def tell_too_large(link: Link, one: Waiting, error: BaseException, until: float) -> None:
-    """Tell somebody that their message is too large, and for what.
+async def look_for_room(link: Link, topic: str, until: float) -> int | None:
+    """Return how many bytes a message of a topic may have; None when nobody says so.
 
     Args:
-        link: Where to ask what the topic takes.
-        one: The message.
-        error: What the broker said.
-        until: When to tell it at the latest, in loop time.
+        link: Where to ask.
+        topic: The topic's name.
+        until: How long to wait for the answer, in loop time.
     """
-    message, answer, _ = one
-    largest = None
     try:
         async with asyncio.timeout_at(until):
-            largest = await largest_message(link, message.topic)
+            return await largest_message(link, topic)
     except (TimeoutError, TransportError):
-        pass  # this user may not ask, for instance
-    finally:
-        if not answer.done():
-            answer.set_exception(unpublished(error, message.topic, message.size, largest))
+        return None  # this user may not ask, for instance
+
+
+def tell_too_large(one: Waiting, error: BaseException, looked: asyncio.Task[int | None]) -> None:
+    """Tell somebody that their message is too large, and for what if that was found out.
+
+    Args:
+        one: The message.
+        error: What the broker said.
+        looked: The end of `look_for_room`, however that came.
+    """
+    message, answer, _ = one
+    found = not looked.cancelled() and looked.exception() is None
+    largest = looked.result() if found else None
+    if not answer.done():
+        answer.set_exception(unpublished(error, message.topic, message.size, largest))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vectis_redpanda._internals import drop_producer
 from vectis_redpanda._link import stop_producer
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vectis_redpanda._link import Link
 
 __all__ = ["Sessions"]
+
+T = TypeVar("T")
 
 
 class Sessions:
@@ -35,7 +37,7 @@ class Sessions:
         self._seconds = seconds
         self.current: Session | None = None
         self._all: set[Session] = set()  # that one, and those with something under way
-        self._aside: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[Any]] = set()
 
     async def begin(self, topics: Callable[[], list[str]]) -> Session:
         """Return a new one, which is the one in use from now on.
@@ -72,16 +74,22 @@ class Sessions:
 
         self.have_done(end())
 
-    def have_done(self, job: Coroutine[Any, Any, None]) -> None:
-        """Have something done beside the sending; it ends with `close` at the latest."""
+    def have_done(self, job: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have something done beside the sending; it ends with `close` at the latest.
+
+        What must happen however it ends belongs into a callback of the task that is returned: one
+        that is cancelled before it begins does nothing any more.
+        """
         task = asyncio.get_running_loop().create_task(job)
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
+        return task
 
     async def close(self) -> None:
         """Close all of them; one that has something under way is dropped."""
         for task in self._aside:
             task.cancel()
-        for session in self._all:
+        while self._all:  # what is cancelled above may end meanwhile, and take its own out
+            session = self._all.pop()
             closed = drop_producer if session.flights else stop_producer
             await closed(session.producer)

@@ -138,7 +138,7 @@ def _run(plan: Plan, as_json_text: bool) -> int:
     from vectis_commerce.demo.following import Stalled
     from vectis_commerce.demo.producer import NotPublished
     from vectis_commerce.demo.report import as_json
-    from vectis_commerce.demo.run import run
+    from vectis_commerce.demo.run import assemble, run
     from vectis_commerce.demo.screen import Screen, Silence
     from vectis_commerce.demo.transport import Unusable
     from vectis_commerce.demo.worker import WorkerDied
@@ -146,8 +146,9 @@ def _run(plan: Plan, as_json_text: bool) -> int:
     screen = Silence() if as_json_text else Screen()
     try:
         folder = prepare(plan.directory, plan.transport)  # refused before anything is shown
+        assembled = assemble(plan, folder)  # and so is this
         with screen.following(plan):
-            report = asyncio.run(_ended_by_sigterm(run(plan, folder, screen)))
+            report = asyncio.run(_ended_by_sigterm(run(plan, folder, assembled, screen)))
     except (FolderError, Unusable) as error:
         raise _refused(error) from error
     except (NotPublished, Stalled, WorkerDied, VectisError) as error:

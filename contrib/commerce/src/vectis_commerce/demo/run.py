@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vectis_commerce.demo.letters import Letter
     from vectis_commerce.demo.orders import OrdersFile
 
-__all__ = ["Plan", "run"]
+__all__ = ["Assembled", "Plan", "assemble", "run"]
 
 _PATIENCE = 30.0  # seconds for the one record to be set aside
 
@@ -65,29 +65,59 @@ class Plan:
     transport: Transport = attrs.field(factory=SqliteFile)
 
 
-async def run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
+@attrs.frozen
+class Assembled:
+    """The hub of the demo, and those of its plugins whose books are compared.
+
+    Args:
+        hub: It, not started yet.
+        audit: Counts the orders.
+        cache: Sums them up.
+    """
+
+    hub: Hub
+    audit: Audit
+    cache: Cache
+
+
+def assemble(plan: Plan, folder: Folder) -> Assembled:
+    """Put the hub of the demo together; nothing is connected to and nothing is sent.
+
+    Args:
+        plan: What is to be done.
+        folder: Its directory, prepared.
+
+    Raises:
+        Unusable: A plugin that it needs is missing or cannot work.
+    """
+    audit, cache = Audit(folder.audit), Cache()
+    with _log_to(folder.log):
+        plugins = {"guard": Guard(plan.limit), "audit": audit, "cache": cache}
+        return Assembled(_hub(folder, plan.transport, plugins), audit, cache)
+
+
+async def run(plan: Plan, folder: Folder, assembled: Assembled, watcher: Watcher) -> Report:
     """Run the demo.
 
     Args:
         plan: What is to be done.
         folder: Its directory, prepared.
+        assembled: What `assemble` has made of both.
         watcher: Told how far it is.
 
     Raises:
-        Unusable: A plugin that it needs is missing or cannot work, or a broker gives no topics.
+        Unusable: A broker gives no topics.
         Stalled: Nothing happened for too long.
         WorkerDied: The worker ended by itself.
         VectisError: Something could not be sent.
     """
     with _log_to(folder.log):
-        return await _run(plan, folder, watcher)
+        return await _run(plan, folder, assembled, watcher)
 
 
-async def _run(plan: Plan, folder: Folder, watcher: Watcher) -> Report:
-    audit, cache = Audit(folder.audit), Cache()
+async def _run(plan: Plan, folder: Folder, assembled: Assembled, watcher: Watcher) -> Report:
+    hub, audit, cache = assembled.hub, assembled.audit, assembled.cache
     transport = plan.transport
-    plugins = {"guard": Guard(plan.limit), "audit": audit, "cache": cache}
-    hub = _hub(folder, transport, plugins)
     await transport.prepare(folder)
     topics = Topics.of(hub)
     worker = _worker(folder, transport, plan.processes)

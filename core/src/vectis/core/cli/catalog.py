@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["catalog"]
 
+_NAMED = 5  # handlers that are named in a row
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
@@ -135,11 +136,25 @@ def _show(found: Sequence[Entry]) -> None:
         [row for entry in found for row in _rows(entry)],
         spill=["CLASS", "HANDLERS", "KEY"],
     )
+    if any(_unnamed(entry) for entry in found):
+        line()
+        line(Styled("All handlers of a type: `vectis explain EVENT_TYPE`", "hint"))
+
+
+def _unnamed(entry: Entry) -> int:
+    """Return how many of the handlers there is no room for."""
+    return max(0, len({handler.id for handler in entry.handlers}) - _NAMED)
+
+
+def _handlers(entry: Entry) -> str:
+    names = list(dict.fromkeys(handler.id for handler in entry.handlers))
+    more = _unnamed(entry)
+    return ", ".join(names[:_NAMED]) + f" and {more} more" * bool(more)
 
 
 def _rows(entry: Entry) -> list[list[Cell]]:
     topic = ", ".join(entry.topics) or NOTHING
-    handlers = ", ".join(dict.fromkeys(handler.id for handler in entry.handlers)) or NOTHING
+    handlers = _handlers(entry) or NOTHING
     newest = entry.newest
     if newest is None:
         return [[Styled(entry.name, "key"), NOTHING, topic, NOTHING, NOTHING, NOTHING, handlers]]

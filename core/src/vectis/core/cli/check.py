@@ -6,7 +6,9 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Check", "Status"]
+from vectis.core.redact import one_line
+
+__all__ = ["Check", "Status", "briefly"]
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -26,3 +28,8 @@ class Check:
     status: Status
     message: str
     remedy: str = ""
+
+
+def briefly(cause: object) -> str:
+    """Return the text of an error at a length for a check: it may quote a server's whole answer."""
+    return one_line(str(cause), limit=500)

@@ -13,7 +13,7 @@ from vectis.core import loader
 from vectis.core.absence import way_to_a_bus
 from vectis.core.cli.added import added_commands
 from vectis.core.cli.application import assemble, import_modules
-from vectis.core.cli.check import Check
+from vectis.core.cli.check import Check, briefly
 from vectis.core.cli.group import BUILT_IN
 from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
@@ -114,7 +114,7 @@ def _plugin(hub: Hub, plugin: Plugin) -> Check:
             "warn" if tolerated else "fail",
             "quarantined"
             + ", so no worker starts" * (not tolerated)
-            + f": {plugin.reason}"
+            + f": {briefly(plugin.reason)}"
             + f" (at {where})" * bool(where),
             plugin.remedy,
         )
@@ -147,7 +147,7 @@ def _modules(modules: Sequence[str]) -> Iterator[Check]:
             import_modules([module])
         except VectisError as error:
             remedy = "mend it, or correct [consumer] modules or --module"
-            yield Check(f"module {module}", "fail", str(error), remedy)
+            yield Check(f"module {module}", "fail", briefly(error), remedy)
         else:
             yield Check(f"module {module}", "ok", "imported")
 

@@ -19,7 +19,7 @@ from vectis.core.cli.losing import listed, show, show_forced, show_loss, tell_re
 from vectis.core.cli.screen import Styled, line, note, warn
 from vectis.core.exceptions import ConfigError
 from vectis.core.places import place
-from vectis.core.plugins import decide, discover, refuse_unknown
+from vectis.core.plugins import decide, discover, nearest, refuse_unknown
 from vectis.core.redact import ended
 from vectis.core.safemode import hidden
 from vectis.core.settings import PluginsSettings
@@ -49,16 +49,25 @@ def enable(names: tuple[str, ...], dry_run: bool) -> int:
     Takes each NAME out of [plugins] disable, and puts it into the allow-list [plugins] enable when
     there is one. The file keeps its comments and its layout. It is found as the settings are;
     without one, vectis.toml is made in the working directory. The plugins are loaded to show what
-    comes with them, or why they cannot be used.
+    comes with them, or why they cannot be used. A NAME that no installed plugin has is taken out
+    of [plugins] disable when it is there.
 
     Exit code 1 when the file enables them, and one does not run nevertheless: it is quarantined,
-    or a variable overrules the file. 2 when no installed plugin has one of these names, or the file
-    cannot be changed, and nothing is changed then.
+    not installed, or a variable overrules the file. 2 when no installed plugin has one of these
+    names and the file does not disable it either, or the file cannot be changed, and nothing is
+    changed then.
     """
-    edit, names = _edit(names)
+    edit, names, absent = _edit(names, forgetting=True)
     for name in names:
         edit.plan(name, enable=True)
+    for name in absent:
+        edit.plan_to_forget(name)
     _finish(edit, names, "enabled", dry_run)
+    for name in absent:
+        hint = nearest(name, [plugin.name for plugin in discover()])
+        warn(f"no installed plugin is called {name!r}, so this enables none{hint}")
+    if not names:
+        return 1
     overruled = [p for p in _decided(edit, names) if p.state == "disabled"]
     for plugin in overruled:
         note(
@@ -80,7 +89,7 @@ def enable(names: tuple[str, ...], dry_run: bool) -> int:
             ("event types", comes.event_types),
         ],
     )
-    return 1 if broken or overruled else 0
+    return 1 if broken or overruled or absent else 0
 
 
 def _tell_broken(plugin: Plugin, hub: Hub) -> None:
@@ -108,7 +117,7 @@ def disable(names: tuple[str, ...], dry_run: bool, force: bool) -> int:
     then; also when the file disables them, and a variable overrules it. 2 when no installed plugin
     has one of these names, or the file cannot be changed.
     """
-    edit, names = _edit(names)
+    edit, names, _ = _edit(names)
     for name in names:
         edit.plan(name, enable=False)
     if edit.changes:
@@ -150,16 +159,25 @@ def _tell_hidden(plugin: Plugin, config: Config) -> None:
         note(f"{plugin} is not loaded now, so nothing is lost: {plugin.reason}")
 
 
-def _edit(names: Sequence[str]) -> tuple[ConfigEdit, tuple[str, ...]]:
-    """Return the file to be changed, and each name once.
+def _edit(
+    names: Sequence[str], *, forgetting: bool = False
+) -> tuple[ConfigEdit, tuple[str, ...], tuple[str, ...]]:
+    """Return the file to be changed, each name once, and apart from them those of no plugin.
+
+    Args:
+        names: As they were given.
+        forgetting: Whether a name of no plugin may be one that the file disables.
 
     Raises:
         PluginError: No plugin of some of these names is installed.
     """
     known = {plugin.name for plugin in discover()}
+    edit = ConfigEdit(Path(), os.environ)
     names = tuple(dict.fromkeys(names))
+    absent = tuple(n for n in names if forgetting and n not in known and edit.disables(n))
+    names = tuple(name for name in names if name not in absent)
     refuse_unknown(names, known, " Nothing was changed")
-    return ConfigEdit(Path(), os.environ), names
+    return edit, names, absent
 
 
 def _decided(edit: ConfigEdit, names: Sequence[str]) -> list[Plugin]:

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from vectis.core.cli.check import Check
+from vectis.core.cli.check import Check, briefly
 from vectis.core.exceptions import TransportError
 from vectis.core.letters.handlers import absence
 from vectis.core.letters.hold import group_of
@@ -136,5 +136,5 @@ def _gone(gone: Mapping[str, str]) -> str:
 
 
 def _unreadable(name: str, error: Exception) -> Check:
-    why = str(error) or f"no answer within {_ENOUGH:g} s"
+    why = briefly(error) or f"no answer within {_ENOUGH:g} s"
     return Check(name, "warn", f"they could not be counted: {why}", "see how the transport is")

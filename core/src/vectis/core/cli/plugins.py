@@ -49,7 +49,7 @@ _SUBCOMMANDS = {
 @click.option("--load", is_flag=True, help="Import the enabled ones; show hooks and handlers.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
-def plugins(context: click.Context, load: bool, as_json: bool) -> None:
+def plugins(context: click.Context, load: bool, as_json: bool) -> int:
     """List the installed plugins, and what decided about each.
 
     None is imported, unless you say --load. STATE is enabled, disabled by the config, or
@@ -57,9 +57,12 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
 
     With --load, enabled ones are loaded, or quarantined when they do not import, or need a plugin
     that is not loaded: that stands in the plugin itself, and nobody can know it before.
+
+    Exit code 1 when --load has found one in quarantine that is not in [consumer] tolerate. 2 when
+    one is missing that [plugins] require names.
     """
     if context.invoked_subcommand is not None:
-        return
+        return 0
     found, handlers, problem = _loaded() if load else _listed()
     if as_json:
         defaults = default_distributions()
@@ -77,6 +80,8 @@ def plugins(context: click.Context, load: bool, as_json: bool) -> None:
         warn(one_line(warning, limit=500))
     if problem is not None:
         raise problem
+    broken = any(p.state == "quarantined" and p.name not in tolerate for p in found)
+    return 1 if load and broken else 0
 
 
 def _listed() -> tuple[Sequence[Plugin], dict[str, list[str]], PluginError | None]:

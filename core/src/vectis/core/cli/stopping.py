@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from vectis.core.forks import SignalsOfChildren
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -23,7 +25,7 @@ def heeding_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` at the first signal, leave at the second.
 
     Not with `loop.add_signal_handler`: a handler that blocks the loop would keep it from being
-    heard.
+    heard. A process that is forked meanwhile hears signals for itself.
 
     Args:
         stop: Called on the event loop that runs now.
@@ -41,8 +43,10 @@ def heeding_signals(stop: Callable[[], None]) -> Iterator[None]:
             os._exit(128 + number)
 
     before = [signal.signal(number, heard) for number in _SIGNALS]
+    children = SignalsOfChildren()
     try:
         yield
     finally:
+        del children
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from vectis.core.absence import configured_transport
-from vectis.core.cli.check import Check
+from vectis.core.cli.check import Check, briefly
 from vectis.core.exceptions import TransportError
 from vectis.core.topics import topics_in_use, topics_of_handler
 from vectis.core.transport import Route
@@ -98,9 +98,8 @@ def _examined(hub: Hub, offer: Offer) -> Iterator[Check]:
     try:
         findings = asyncio.run(_found(offer.carrier.examine(topics_in_use(hub))))
     except TransportError as error:
-        yield Check(
-            "transport", "fail", str(error), "mend that: until then publishing and consuming fail"
-        )
+        remedy = "mend that: until then publishing and consuming fail"
+        yield Check("transport", "fail", briefly(error), remedy)
         return
     for finding in findings:
         yield Check(offer.plugin, finding.status, finding.message, finding.remedy)
@@ -158,7 +157,7 @@ def _reason(hub: Hub, plugin: Plugin) -> str | None:
     try:
         return hub.unavailable(plugin)
     except Exception as error:
-        return f"and failed to say why: {type(error).__name__}: {error}"
+        return f"and failed to say why: {type(error).__name__}: {briefly(error)}"
 
 
 def _unset(plugin: Plugin) -> str:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from vectis.core import hookspecs
 from vectis.core.conformance.findings import Finding, not_checked
 from vectis.core.conformance.leftovers import descriptors
+from vectis.core.exceptions import PluginError
 from vectis.core.hookchecks import checked
 from vectis.core.hookhistory import outdated
 from vectis.core.loader import unmarked_hooks
 from vectis.core.places import place
 from vectis.core.plugins import discover
+from vectis.core.redact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +59,11 @@ def examine(name: str, module: str) -> list[Finding]:
     except BaseException as error:  # SystemExit too
         watch.on = False
         where = place(error, module)
-        text = f"it cannot be imported: {type(error).__name__}: {error}"
+        if isinstance(error, PluginError) and error.remedy:
+            advice = error.remedy[:1].upper() + error.remedy[1:]
+            return [Finding("hooks", str(error), advice), not_checked("import")]
+        cause = one_line(f"{type(error).__name__}: {error}", limit=500)
+        text = f"it cannot be imported: {cause}"
         advice = f"Mend the import{f', {where}' if where else ''}"
         return [Finding("hooks", text, advice), not_checked("import")]
     watch.on = False

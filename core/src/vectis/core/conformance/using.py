@@ -34,6 +34,10 @@ __all__ = ["use"]
 _TURNS = 100  # of the event loop, that a cancelled task may take to end
 _ROUNDS = 2
 _ANY_TOPIC = "vectis.check"
+_GIVE = (
+    "A check reads no config file: set what it needs in the variables of its table, or give it to "
+    "check_plugin in Python, with config="
+)
 
 
 def use(
@@ -58,7 +62,7 @@ def use(
     if plugin.state != "loaded":
         advice = "Mend that, and check again"
         if isinstance(plugin.cause, ConfigError):
-            advice = "Give what it needs with config=, or in the variables of its table"
+            advice = _GIVE
         return [Finding("hooks", f"it is quarantined: {plugin.reason}", advice)]
     findings = [] if plugin.settings is None else undocumented(type(plugin.settings))
     if elsewhere is None:
@@ -151,7 +155,7 @@ def _hub_of(wanted: set[str], config: Mapping[str, Mapping[str, Any]], finished:
     logging.getLogger("vectis").setLevel(logging.CRITICAL)  # found anyway, and told better
     try:
         return Hub(
-            Config.of(tables, environment),
+            Config(tables, environment, "the config of the check"),
             plugins={"memory": MemoryTransport()},
             observers=[finished],
         )
@@ -188,7 +192,7 @@ async def _round(
             findings += await call_handlers(hub, name, elsewhere, finished, budget)
     except Exception as error:
         text = f"the hub does not start with it: {type(error).__name__}: {error}"
-        findings.append(Finding("shutdown", text, "Give what it needs with config="))
+        findings.append(Finding("shutdown", text, _GIVE))
         if elsewhere is not None:
             text = "they were not all called, so their time is not known"
             findings.append(Finding("handlers", text, "Mend the start first", fault=False))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from vectis.core.default import default_hub
 from vectis.core.exceptions import ConfigError, TransportError
-from vectis.core.forks import after_fork
+from vectis.core.forks import SignalsOfChildren
 from vectis.core.redact import one_line
 from vectis.core.trial import trial
 from vectis.core.worker.errors import text_of
@@ -238,7 +238,7 @@ def _heeding_signals(
         worker.stop()
 
     before = [signal.signal(number, first) for number in _SIGNALS]
-    child = _Child()
+    child = SignalsOfChildren()
     if leash is not None:
         leash.heed(partial(begin, leash.end))
     try:
@@ -252,20 +252,6 @@ def _heeding_signals(
             overtime.cancel()
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
-
-
-class _Child:
-    """As long as this is held, signals to the child of a fork are that child's and not ours.
-
-    Handlers start processes, and end them with SIGTERM.
-    """
-
-    def __init__(self) -> None:
-        after_fork(self.begin_anew)
-
-    def begin_anew(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _give_up(worker: Worker) -> None:
