@@ -1,4 +1,4 @@
-"""Which tests stay together where processes share a run: `pytest -n 2 --dist loadfile`.
+"""Which tests stay together where processes share a run: `pytest -n 3 --dist loadfile`.
 
 A file stays whole, so that a fixture of its module is made once and a page of the documentation
 is read from top to bottom. Files that share something dear, a broker or the wheels, stay together.

@@ -1,4 +1,4 @@
-"""That a run shared by two processes keeps together what belongs together, and loses no report."""
+"""That processes which share a run keep together what belongs together, and lose no report."""
 
 from __future__ import annotations
 
