@@ -63,6 +63,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return scheduler
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each process that it is handed whole groups."""
+    node.workerinput["groups"] = node.config.getoption("dist") == "loadfile"
+
+
+def is_last_of(group: str, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Tell whether this process has no more tests of a group, as far as it can know.
+
+    Args:
+        group: A name of `TOGETHER`.
+        item: The test that has just run.
+        nextitem: The one after it, if there is one.
+    """
+    whole = getattr(item.config, "workerinput", {}).get("groups", False)
+    leaves = nextitem is not None and group_of(nextitem.nodeid) != group
+    return bool(whole and leaves and group_of(item.nodeid) == group)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a test that would start a broker, or build wheels, beside those of its group."""
     for item in items:

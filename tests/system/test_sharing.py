@@ -57,6 +57,39 @@ def test_files_that_share_something_dear_run_in_one_process(tmp_path: Path) -> N
     assert [len(workers) for workers in where.values()] == [1, 1, 1]
 
 
+NOTES_THE_LAST = """
+from pathlib import Path
+
+from tests.sharing import is_last_of
+
+def pytest_runtest_teardown(item, nextitem):
+    if is_last_of("brokers", item, nextitem):
+        with Path("last").open("a") as file:
+            file.write(item.nodeid)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("-n", "1", "--dist", "loadfile", "--no-loadscope-reorder"), "two.py::test_it[9]"),
+        (("-n", "1", "--dist", "load"), ""),  # others of the group may come later
+        ((), ""),
+    ],
+    ids=["by file", "one by one", "not shared"],
+)
+def test_a_process_that_is_handed_whole_groups_knows_the_last_test_of_one(
+    tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    names = ("tests/kafka/test_one", "tests/redpanda/test_two", "tests/zone/test_plain")
+    files = {"conftest": NOTES_THE_LAST, **dict.fromkeys(names, MANY)}
+    done = run_tests(tmp_path, *options, **files)
+    assert done.returncode == 0, done.stdout
+    last = tmp_path / "last"
+    assert (last.read_text(encoding="utf-8") if last.exists() else "").endswith(told)
+    assert last.exists() == bool(told)
+
+
 def test_a_file_that_belongs_to_none_is_told_where_to_register(tmp_path: Path) -> None:
     done = run_tests(tmp_path, test_stray="def test_it(wheelhouse): ...")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
