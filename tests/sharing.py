@@ -77,13 +77,22 @@ def is_last_of(group: str, item: pytest.Item, nextitem: pytest.Item | None) -> b
         item: The test that has just run.
         nextitem: The one after it, if there is one.
     """
-    whole = getattr(item.config, "workerinput", {}).get("groups", False)
     leaves = nextitem is not None and group_of(nextitem.nodeid) != group
-    return bool(whole and leaves and group_of(item.nodeid) == group)
+    return _groups(item.config) and leaves and group_of(item.nodeid) == group
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test that would start a broker, or build wheels, beside those of its group."""
+def _groups(config: pytest.Config) -> bool:
+    """Whether this process is handed whole groups."""
+    return bool(getattr(config, "workerinput", {}).get("groups"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a test that would start a broker, or build wheels, beside those of its group.
+
+    Where groups are handed out, the dear ones are the first: they take the longest.
+    """
+    if _groups(config):
+        items.sort(key=lambda item: group_of(item.nodeid) not in TOGETHER)
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):  # an example in a page has none
             group = DEAR.get(fixture)

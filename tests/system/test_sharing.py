@@ -44,17 +44,21 @@ def test_it(n): ...
 
 
 def test_files_that_share_something_dear_run_in_one_process(tmp_path: Path) -> None:
-    done = run_tests(
-        tmp_path,
-        *SHARED,
-        **{"tests/kafka/test_one": MANY, "tests/redpanda/test_two": MANY, "test_plain": MANY},
-    )
+    names = ("tests/kafka/test_one", "tests/redpanda/test_two", "tests/bus/test_plain")
+    done = run_tests(tmp_path, *SHARED, **dict.fromkeys(names, MANY))
     assert done.returncode == 0, done.stdout
     ran = re.findall(r"\[(gw\d)\].* PASSED .*test_(\w+)\.py", done.stdout)
     assert len(ran) == 30
     where = {file: {worker for worker, of in ran if of == file} for _, file in ran}
     assert where["one"] == where["two"] != where["plain"]
     assert [len(workers) for workers in where.values()] == [1, 1, 1]
+
+
+def test_what_takes_longest_comes_first(tmp_path: Path) -> None:
+    names = ("tests/bus/test_a", "tests/kafka/test_b", "tests/system/test_wheels")
+    shared = ("-n", "1", "--dist", "loadfile", "--no-loadscope-reorder")
+    done = run_tests(tmp_path, *shared, **dict.fromkeys(names, "def test_it(): ..."))
+    assert re.findall(r"PASSED .*test_(\w+)\.py", done.stdout) == ["b", "wheels", "a"]
 
 
 NOTES_THE_LAST = """
