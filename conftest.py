@@ -20,7 +20,7 @@ from vectis.core.default import use_hub
 from vectis.core.trial import trial
 
 # A broker for whichever folder of tests asks for one.
-pytest_plugins = ["tests.kafka.fixtures", "tests.sharing"]
+pytest_plugins = ["tests.sharing", "tests.kafka.fixtures"]  # which builds on the first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

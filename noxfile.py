@@ -34,7 +34,8 @@ SOURCES = [str(ROOT / folder / "src") for folder in DISTRIBUTIONS if folder != "
 WORKSPACE = ["-r", "requirements.txt"]
 WITH_AIOKAFKA = [*WORKSPACE, "-e", "./plugins/redpanda[aiokafka]"]
 # By the groups of tests/sharing.py, in the order of the files: brokers, the longest, come early.
-IN_TWO_PROCESSES = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# For two cores, of which one would have little to do beside those who wait for a broker.
+IN_THREE_PROCESSES = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -56,6 +57,11 @@ def pyenv_interpreters() -> list[str]:
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *pyenv_interpreters()])
 
 
+# No line of ours asks for the version of Python (tests/system/test_repository.py holds that), so
+# one Python measures for all: the newest here, where measuring costs least.
+MEASURED = next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[-1])
+
+
 def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
     """Install requirements and dependency groups with the pinned versions."""
     wanted = nox.project.dependency_groups(PYPROJECT, *groups)
@@ -64,15 +70,17 @@ def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> N
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests and the examples in docstrings, with coverage; or what `-- PATH` selects."""
+    """Run the tests and the examples in docstrings, or what `-- PATH` selects.
+
+    On the newest Python here with coverage, which of a part would say nothing about the whole.
+    """
     install(session, *WITH_AIOKAFKA, groups=("test",))
-    if session.posargs:
-        # The coverage of a part says nothing about the whole.
-        session.run("pytest", *session.posargs)
+    if session.posargs or session.python != MEASURED:
+        session.run("pytest", *(session.posargs or IN_THREE_PROCESSES))
         return
     env = {"COVERAGE_FILE": str(ROOT / f".coverage.{session.python}")}
     session.run("coverage", "erase", env=env)
-    session.run("coverage", "run", "-m", "pytest", *IN_TWO_PROCESSES, env=env)
+    session.run("coverage", "run", "-m", "pytest", *IN_THREE_PROCESSES, env=env)
     session.run("coverage", "combine", "-q", env=env)
     session.run("coverage", "report", env=env)
 

@@ -1,4 +1,4 @@
-"""Which tests stay together where processes share a run: `pytest -n 2 --dist loadfile`.
+"""Which tests stay together where processes share a run: `pytest -n 3 --dist loadfile`.
 
 A file stays whole, so that a fixture of its module is made once and a page of the documentation
 is read from top to bottom. Files that share something dear, a broker or the wheels, stay together.
@@ -63,8 +63,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return scheduler
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test that would start a broker, or build wheels, beside those of its group."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each process that it is handed whole groups."""
+    node.workerinput["groups"] = node.config.getoption("dist") == "loadfile"
+
+
+def is_last_of(group: str, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Tell whether this process has no more tests of a group, as far as it can know.
+
+    Args:
+        group: A name of `TOGETHER`.
+        item: The test that has just run.
+        nextitem: The one after it, if there is one.
+    """
+    leaves = nextitem is not None and group_of(nextitem.nodeid) != group
+    return _groups(item.config) and leaves and group_of(item.nodeid) == group
+
+
+def _groups(config: pytest.Config) -> bool:
+    """Whether this process is handed whole groups."""
+    return bool(getattr(config, "workerinput", {}).get("groups"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a test that would start a broker, or build wheels, beside those of its group.
+
+    Where groups are handed out, the dear ones are the first: they take the longest.
+    """
+    if _groups(config):
+        items.sort(key=lambda item: group_of(item.nodeid) not in TOGETHER)
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):  # an example in a page has none
             group = DEAR.get(fixture)

@@ -116,7 +116,13 @@ def test_a_gzip_file_that_ends_early_gives_what_it_has(tmp_path: Path) -> None:
     assert "gzip data is broken from here on" in str(file.broken[-1])
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"not an order\n", gzip.compress(b"")])
+# With names of their own: what is packed holds the second in which it was, and processes that
+# share a run have to find the same tests.
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n\n", b"not an order\n", gzip.compress(b"")],
+    ids=["nothing", "empty lines", "no order", "nothing packed"],
+)
 def test_a_file_without_any_order_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "orders"
     path.write_bytes(content)

@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 
+from tests.core import cli_forks
+
 VECTIS = Path(sys.executable).with_name("vectis")
 
 
@@ -83,22 +85,32 @@ class World:
         return {**kept, "PYTHONPATH": str(self.site), **variables}
 
     def vectis(self, *arguments: str, **variables: str) -> Answer:
-        """Run the command line, as a process of its own, with pipes."""
+        """Run the command line, in a process of its own that is no terminal."""
         return self.feed(b"", *arguments, **variables)
 
     def feed(self, stdin: bytes, *arguments: str, **variables: str) -> Answer:
         """Run the command line with something on its stdin."""
-        return self._run(str(VECTIS), *arguments, stdin=stdin, variables=variables)
+        if not cli_forks.can_fork(variables):
+            return self.start([str(VECTIS), *arguments], stdin, self.environment(**variables))
+        code, out, err = cli_forks.run(
+            VECTIS,
+            *arguments,
+            stdin=stdin,
+            cwd=self.here,
+            environ=self.environment(**variables),
+        )
+        return Answer(code, out.decode(), err.decode())
 
     def python(self, *arguments: str, **variables: str) -> Answer:
         """Run Python in the working directory."""
-        return self._run(sys.executable, *arguments, stdin=b"", variables=variables)
+        return self.start([sys.executable, *arguments], b"", self.environment(**variables))
 
-    def _run(self, *arguments: str, stdin: bytes, variables: dict[str, str]) -> Answer:
+    def start(self, command: list[str], stdin: bytes, environ: dict[str, str]) -> Answer:
+        """Start a program in the working directory, and wait for its end."""
         done = subprocess.run(
-            arguments,
+            command,
             cwd=self.here,
-            env=self.environment(**variables),
+            env=environ,
             input=stdin,
             capture_output=True,
             timeout=60,

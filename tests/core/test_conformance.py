@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -72,6 +73,13 @@ class Plugin:
     async def in_the_worker(self, event_type, payload):
         await asyncio.sleep(0.3)
 '''
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the processes of a check the cost of coverage: they end where it never saves."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)
 
 
 def faults(name: str = "acme", rule: str = "", **options: object) -> list[str]:

@@ -54,15 +54,22 @@ class Broker:
         folder: Where its records and its log are.
         jars: The folder of Kafka's jars.
         passwords: Of users that identify themselves by SCRAM.
+        options: More options of Java's.
     """
 
     def __init__(
-        self, node: Node, folder: Path, jars: Path, passwords: Mapping[str, str] | None = None
+        self,
+        node: Node,
+        folder: Path,
+        jars: Path,
+        passwords: Mapping[str, str] | None = None,
+        *,
+        options: Sequence[str] = (),
     ) -> None:
         self.node = node
         self.log = folder / "broker.log"
         self._folder = folder
-        self._java = [java(), *JAVA, "-cp", f"{jars}/*"]
+        self._java = [java(), *JAVA, *options, "-cp", f"{jars}/*"]
         self._process: Leashed | None = None
         self._start = 0  # where in the log this life of it begins
         folder.mkdir(parents=True)
@@ -195,12 +202,14 @@ def brokers(
         settings: Kafka's settings that differ from ours.
         passwords: Of users that identify themselves by SCRAM.
     """
+    from tests.kafka.classes import options  # which starts a broker itself, to be made from
+
     for attempt in range(1, TRIES + 1):
         with ExitStack() as ending:
             started = []
             for node in nodes(count, listeners, settings or {}):
                 place = folder / f"attempt-{attempt}" / f"node-{node.id}"
-                started.append(Broker(node, place, jars, passwords))
+                started.append(Broker(node, place, jars, passwords, options=options(jars)))
                 ending.callback(started[-1].kill)
             try:
                 for broker in started:

@@ -11,6 +11,7 @@ that takes a fifth of a second, and some sessions do without aiokafka.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import pytest
 from tests.kafka.broker import brokers
 from tests.kafka.jars import Missing, fetch, java
 from tests.kafka.tansu import tansu_in
+from tests.sharing import is_last_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 SERVERS = "VECTIS_TEST_BOOTSTRAP_SERVERS"
 SHARED, OWN = "broker", "kafka_jars"  # the fixtures that all others here are made from
+RUNNING = pytest.StashKey[ExitStack]()  # ends the brokers of a session
 
 
 @attrs.frozen
@@ -67,6 +70,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(str(missing))
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the brokers when nobody will ask for them: each idles on a thirtieth of a core."""
+    if RUNNING in item.config.stash and is_last_of("brokers", item, nextitem):
+        item.config.stash[RUNNING].close()
+
+
+@pytest.fixture(scope="session")
+def running(pytestconfig: pytest.Config) -> Iterator[ExitStack]:
+    """What the brokers of a session run in."""
+    with ExitStack() as stack:
+        pytestconfig.stash[RUNNING] = stack
+        yield stack
+
+
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
     """What a test starts a broker from that it may do anything to."""
@@ -76,25 +93,27 @@ def kafka_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+def broker(tmp_path_factory: pytest.TempPathFactory, running: ExitStack) -> Shared:
     """The broker that most tests use, each with topics of its own."""
     elsewhere = os.environ.get(SERVERS)
     if elsewhere:
-        yield Shared(elsewhere)
-        return
+        return Shared(elsewhere)
     jars = _jars()
     assert isinstance(jars, Path), "tests are skipped without"
     # As Kafka is by default: the contract of transports publishes to topics that nobody has made.
     settings = {"auto.create.topics.enable": "true"}
-    with brokers(tmp_path_factory.mktemp("broker"), jars, settings=settings) as (one,):
-        yield Shared(one.servers, session=2.0)
+    folder = tmp_path_factory.mktemp("broker")
+    (one,) = running.enter_context(brokers(folder, jars, settings=settings))
+    return Shared(one.servers, session=2.0)
 
 
 @pytest.fixture(scope="session")
-def mortal_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def mortal_broker(
+    kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory, running: ExitStack
+) -> Broker:
     """What `own_broker` lends from test to test; a start takes three seconds."""
-    with brokers(tmp_path_factory.mktemp("mortal"), kafka_jars) as (one,):
-        yield one
+    (one,) = running.enter_context(brokers(tmp_path_factory.mktemp("mortal"), kafka_jars))
+    return one
 
 
 @pytest.fixture
@@ -105,15 +124,16 @@ def own_broker(mortal_broker: Broker) -> Broker:
 
 
 @pytest.fixture(scope="session")
-def secured_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def secured_broker(
+    kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory, running: ExitStack
+) -> Secured:
     """A broker that asks for passwords and certificates."""
     from tests.kafka.secured import secured
 
-    with secured(tmp_path_factory.mktemp("secured"), kafka_jars) as one:
-        yield one
+    return running.enter_context(secured(tmp_path_factory.mktemp("secured"), kafka_jars))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers; a test that ends one starts it again."""
     from tests.kafka.cluster import cluster_of

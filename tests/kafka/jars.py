@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JARS", "Missing", "cache_folder", "fetch", "java"]
+__all__ = ["JARS", "Missing", "alone", "cache_folder", "fetch", "java"]
 
 JARS = "VECTIS_TEST_KAFKA_JARS"
 
@@ -67,14 +67,14 @@ def fetch() -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.parent):
+    with alone(folder.parent):
         if not folder.is_dir():
             _download(folder)
     return folder
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Let one process after another in here: Maven's own folder of jars is for one at a time."""
     import fcntl  # not everywhere, as brokers are not
 

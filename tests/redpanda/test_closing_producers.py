@@ -131,7 +131,8 @@ class Watched(asyncio.SelectorEventLoop):
 def test_a_loop_sends_its_first_message_while_another_one_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = free.getsockname()[1]
-    transport = transport_to(f"127.0.0.1:{nobody}")
+    settings = RedpandaSettings(bootstrap_servers=f"127.0.0.1:{nobody}")
+    transport = RedpandaTransport(settings, publish_timeout=1)  # so long closing waits for nobody
     sent = []
 
     async def send() -> None:

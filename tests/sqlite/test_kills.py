@@ -65,6 +65,7 @@ asyncio.run(main())
 def check(file: Path) -> None:
     """Fail when the file is not whole, or when what it says of itself is not so."""
     with closing(sqlite3.connect(file)) as connection:
+        connection.execute("BEGIN")  # all of it as of one moment: the others write and delete on
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         for id, end, size in connection.execute("SELECT id, next_offset, bytes FROM partitions"):
             count, first, last, real = connection.execute(

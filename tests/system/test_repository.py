@@ -78,6 +78,14 @@ def test_ci_runs_the_second_command_of_the_readme_to_the_letter() -> None:
     assert script.stat().st_mode & stat.S_IXUSR
 
 
+def test_no_line_depends_on_the_version_of_python_so_one_measures_the_coverage_for_all() -> None:
+    asks = re.compile(r"version_info|hexversion")
+    sources = [path for path in committed_files() if path.suffix == ".py" and "src" in path.parts]
+    assert len(sources) > 100
+    asking = [path.name for path in sources if asks.search(path.read_text(encoding="utf-8"))]
+    assert asking == []
+
+
 def test_requirements_name_every_distribution_and_nothing_from_an_index() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     wanted = [line for line in lines if line and not line.startswith("#")]

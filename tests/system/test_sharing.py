@@ -1,4 +1,4 @@
-"""That a run shared by two processes keeps together what belongs together, and loses no report."""
+"""That processes which share a run keep together what belongs together, and lose no report."""
 
 from __future__ import annotations
 
@@ -44,17 +44,54 @@ def test_it(n): ...
 
 
 def test_files_that_share_something_dear_run_in_one_process(tmp_path: Path) -> None:
-    done = run_tests(
-        tmp_path,
-        *SHARED,
-        **{"tests/kafka/test_one": MANY, "tests/redpanda/test_two": MANY, "test_plain": MANY},
-    )
+    names = ("tests/kafka/test_one", "tests/redpanda/test_two", "tests/bus/test_plain")
+    done = run_tests(tmp_path, *SHARED, **dict.fromkeys(names, MANY))
     assert done.returncode == 0, done.stdout
     ran = re.findall(r"\[(gw\d)\].* PASSED .*test_(\w+)\.py", done.stdout)
     assert len(ran) == 30
     where = {file: {worker for worker, of in ran if of == file} for _, file in ran}
     assert where["one"] == where["two"] != where["plain"]
     assert [len(workers) for workers in where.values()] == [1, 1, 1]
+
+
+def test_what_takes_longest_comes_first(tmp_path: Path) -> None:
+    names = ("tests/bus/test_a", "tests/kafka/test_b", "tests/system/test_wheels")
+    shared = ("-n", "1", "--dist", "loadfile", "--no-loadscope-reorder")
+    done = run_tests(tmp_path, *shared, **dict.fromkeys(names, "def test_it(): ..."))
+    assert re.findall(r"PASSED .*test_(\w+)\.py", done.stdout) == ["b", "wheels", "a"]
+
+
+NOTES_THE_LAST = """
+from pathlib import Path
+
+from tests.sharing import is_last_of
+
+def pytest_runtest_teardown(item, nextitem):
+    if is_last_of("brokers", item, nextitem):
+        with Path("last").open("a") as file:
+            file.write(item.nodeid)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("-n", "1", "--dist", "loadfile", "--no-loadscope-reorder"), "two.py::test_it[9]"),
+        (("-n", "1", "--dist", "load"), ""),  # others of the group may come later
+        ((), ""),
+    ],
+    ids=["by file", "one by one", "not shared"],
+)
+def test_a_process_that_is_handed_whole_groups_knows_the_last_test_of_one(
+    tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    names = ("tests/kafka/test_one", "tests/redpanda/test_two", "tests/zone/test_plain")
+    files = {"conftest": NOTES_THE_LAST, **dict.fromkeys(names, MANY)}
+    done = run_tests(tmp_path, *options, **files)
+    assert done.returncode == 0, done.stdout
+    last = tmp_path / "last"
+    assert (last.read_text(encoding="utf-8") if last.exists() else "").endswith(told)
+    assert last.exists() == bool(told)
 
 
 def test_a_file_that_belongs_to_none_is_told_where_to_register(tmp_path: Path) -> None:
