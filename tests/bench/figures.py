@@ -8,13 +8,14 @@ rounds counts.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
 from typing import Literal
 
 import attrs
 
-__all__ = ["Bar", "Figure", "Turn", "compare", "of_rounds"]
+__all__ = ["Bar", "Figure", "Turn", "compare", "from_scratch", "of_rounds"]
 
 Turn = Callable[[int], Awaitable[float]]
 """Does something that many times, and returns the seconds that it took."""
@@ -133,3 +134,14 @@ def of_rounds(
         yardstick=yardstick,
         bar=None if bar is None else Bar(bar),
     )
+
+
+def from_scratch() -> None:
+    """Begin a measurement: without the garbage of whoever ran before, and without their heap.
+
+    Python's collector looks at all that is alive again and again. What others have left in the
+    process, a hundred thousand messages of the memory transport for example, is no cost of ours.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -7,7 +7,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.figures import Bar, Figure
+from tests.bench.figures import Bar, Figure, from_scratch
 from tests.bench.group_commit import in_batches, tasks
 from vectis.core import Hub
 from vectis.core.testing import MemoryTransport
@@ -85,6 +85,7 @@ async def _tasks(hub: Hub) -> float:
         for _ in range(_EACH):
             await hub.publish(_TOPIC, "order.created", _PAYLOAD, key)
 
+    from_scratch()
     start = perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(_TASKS):
@@ -97,6 +98,7 @@ async def _many(hub: Hub) -> float:
         {"event_type": "order.created", "payload": _PAYLOAD, "key": str(number % _TASKS)}
         for number in range(_COUNT)
     ]
+    from_scratch()
     start = perf_counter()
     await hub.publish_many(_TOPIC, events)
     return perf_counter() - start
@@ -114,6 +116,7 @@ async def _work(hub: Hub, count: int) -> float:
 
     subscription = hub.on_event("order.created", handle, topic=_TOPIC)
     worker = Worker(hub)
+    from_scratch()
     start = perf_counter()
     await worker.run()
     took = perf_counter() - start

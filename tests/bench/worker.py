@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from decimal import Decimal
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import orjson
 
-from tests.bench.figures import Bar, Figure, of_rounds
+from tests.bench.figures import Bar, Figure, from_scratch, of_rounds
 from vectis.core import Hub, event_type
 from vectis.core.testing import MemoryTransport
 from vectis.core.worker import Worker
@@ -53,7 +52,7 @@ async def worker_figures(rounds: int) -> list[Figure]:
     rates: dict[str, list[float]] = {}
 
     async def measure(name: str, run: Callable[..., Awaitable[None]], *given: Any) -> None:
-        gc.collect()
+        from_scratch()
         wall, cpu = perf_counter(), process_time()
         await run(*given)
         seconds.setdefault(name, []).append((process_time() - cpu) / _MESSAGES)

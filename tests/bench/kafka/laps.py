@@ -5,12 +5,11 @@ The broker is another process: its processor time is in none of these figures.
 
 from __future__ import annotations
 
-import gc
 from statistics import median
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, from_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,7 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        gc.collect()  # the garbage of whoever ran before
+        from_scratch()
         self.passed = self.busy = 0.0
 
     def start(self) -> None:
