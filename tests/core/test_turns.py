@@ -249,3 +249,29 @@ def test_a_guard_that_publishes_to_another_key_waits_for_those_before() -> None:
 
     asyncio.run(main())
     assert transport.values == values(1, 2, 3)
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_what_a_guard_publishes_to_the_key_that_it_guards_is_in_order(many: bool) -> None:
+    transport = Transport()
+
+    class Guard:
+        @hookimpl
+        async def vectis_before_publish(self, message: Message, hub: Hub) -> None:
+            if message.value == b'{"n":4}':
+                if many:
+                    await hub.publish_many("t", numbered(1, 2, 3))
+                else:
+                    await asyncio.gather(*(hub.publish("t", "a", {"n": n}, "k") for n in (1, 2, 3)))
+            elif message.value == b'{"n":1}':
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+    async def main() -> None:
+        hub = hub_with(transport=transport, guard=Guard)
+        await asyncio.gather(
+            hub.publish("t", "a", {"n": 4}, "k"), hub.publish_many("t", numbered(5))
+        )
+
+    asyncio.run(main())
+    assert transport.values == values(1, 2, 3, 4, 5)

@@ -96,6 +96,19 @@ def test_what_is_no_header_is_refused_also_where_its_like_was_met(file: Path, od
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("count", [1, 64, 65])
+def test_a_name_that_is_no_text_is_refused_among_few_and_many(file: Path, count: int) -> None:
+    odd: Any = (*((f"name-{n}", b"7") for n in range(count - 1)), (5, b"7"))
+
+    async def main() -> None:
+        transport = transport_for(file)
+        with pytest.raises(PublishError, match="headers must be pairs"):
+            await send(transport, [odd])
+        await close(transport, "orders")
+
+    asyncio.run(main())
+
+
 def test_what_a_producer_always_says_stands_in_the_file_once(file: Path) -> None:
     alike = [(*USUAL, ("ce_id", b"%036d" % number)) for number in range(100)]
 

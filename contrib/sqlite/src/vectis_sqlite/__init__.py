@@ -81,7 +81,8 @@ def transport_of(hub: Hub) -> SqliteTransport | None:
 def _transport(
     settings: SqliteSettings, config_file: Path | None, file: Path, publish_timeout: float
 ) -> SqliteTransport:
-    # One transport for each file; it is in the key, since a relative path moves with the folder.
+    # One for each file and way to use it. The file is asked for because a relative path moves with
+    # the folder.
     from vectis_sqlite.transport import SqliteTransport
 
     return SqliteTransport(settings, config_file=config_file, publish_timeout=publish_timeout)

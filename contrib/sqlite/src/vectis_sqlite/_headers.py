@@ -1,8 +1,8 @@
 """How headers are stored: what the messages of a producer have in common stands in the file once.
 
-A record's headers are a head, a newline, and the bytes of the values. The head is a layout, one
-line of JSON with the names and, for each, the number of bytes or the value itself; or, for all but
-a file's first few thousand layouts, which are kept in a table of their own, the layout's number.
+A record's headers are a head, a newline, and the bytes of the values. The head is the number of a
+layout: one line of JSON with the names and, for each, the number of bytes or the value itself. The
+first few thousand layouts of a file are kept in a table; of all others the head is the layout.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATED = frozenset({"ce_specversion", "ce_source", "ce_type", "content-type", "c
 LONGEST = 1_000  # bytes of such values together
 MOST = 4_096  # layouts that a file keeps: producers could invent new names for ever
 
-_ALIKE = 1_024  # layouts remembered in memory; JSON for each message costs more than storing it
+_ALIKE = 256  # layouts remembered for each set of names; making one costs more than storing it
 
 _Split = tuple[bytes, "Callable[[bytes, int], Headers]"]
 """The head of a record with its newline, and what makes headers of a record with this head, told
@@ -123,6 +123,7 @@ def _pack(headers: Headers) -> tuple[bytes, bytes]:
     if not headers:
         return b"", b""
     names, values = zip(*headers, strict=True)
+    "".join(names)  # a name that is no string would come back as something else
     if len(names) <= _MOST_HEADERS:
         packer = _latest[len(names)] = _packers[names]
         with suppress(_TooLongError):
@@ -139,7 +140,7 @@ class _TooLongError(Exception):
 _Packer = Callable[["Headers"], "tuple[bytes, bytes] | None"]
 """Packs headers with certain names, and answers None for those with others."""
 
-_MOST_HEADERS = 64  # of which a shape is made
+_MOST_HEADERS = 64  # for which functions are made
 
 # Taking headers apart where they stand costs half of what a loop does, and that is a tenth of all
 # that is spent on storing a message. Only numbers go into the source.
@@ -155,7 +156,6 @@ def packer(known, layouts, join):
 
 
 def _packer(names: tuple[str, ...]) -> _Packer:
-    "".join(names)  # a name that is no string would come back as something else
     stated = next((at for at, name in enumerate(names) if name not in STATED), len(names))
 
     def layout(parts: tuple[Any, ...]) -> bytes:
@@ -168,7 +168,7 @@ def _packer(names: tuple[str, ...]) -> _Packer:
     return packer
 
 
-@lru_cache(maxsize=_MOST_HEADERS)
+@lru_cache(maxsize=64)
 def _packer_of(count: int, stated: int) -> Callable[..., Any]:
     """Return what makes packers for so many headers, of which the first ones are stated."""
     return _function(
@@ -181,7 +181,7 @@ def _packer_of(count: int, stated: int) -> Callable[..., Any]:
     )
 
 
-_packers = Remembered(_packer, 64)
+_packers = Remembered(_packer, 16)
 _latest: dict[int, _Packer] = {}
 """The packer that was used last, by the number of headers: likely to be the next one too."""
 
@@ -205,7 +205,7 @@ def splitter(stated, names, unpack):
 """
 
 
-@lru_cache(maxsize=_ALIKE)
+@lru_cache(maxsize=4 * _ALIKE)
 def _parsed(head: bytes, layout: bytes) -> _Split:
     names, parts = orjson.loads(layout)
     values = [part.encode("latin-1") for part in parts if isinstance(part, str)]
@@ -217,7 +217,7 @@ def _parsed(head: bytes, layout: bytes) -> _Split:
     return head, _splitter_of(count, len(own))(stated, own, unpack)
 
 
-@lru_cache(maxsize=_MOST_HEADERS)
+@lru_cache(maxsize=64)
 def _splitter_of(stated: int, own: int) -> Callable[..., Any]:
     """Return what makes functions that take so many headers out of a record."""
     common, others = (range(stated), range(own))

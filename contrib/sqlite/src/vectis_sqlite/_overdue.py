@@ -1,4 +1,4 @@
-"""Who has waited too long for the writer: one timer for each event loop while somebody waits."""
+"""Who has waited too long for the writer: one timer for each event loop that publishes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Overdue", "Waiting"]
 
 _GRACE = 2  # rounds of the event loop: after something has blocked it, answers have arrived unseen
+_PAUSE = 0.05  # seconds between two looks at least: each is at everything that waits
 
 Waiting = tuple["asyncio.Future[Any]", float]
 """A future, and until when somebody waits for it, in the seconds of `time.monotonic`."""
@@ -22,8 +23,11 @@ class Overdue:
     """Ends futures that are late with an error.
 
     Args:
-        waiting: Returns all futures that are waited for.
+        waiting: Returns all futures that are waited for, some of them twice.
         error: Makes the error of one of them.
+
+    Attributes:
+        looks: The event loops with a timer, each with the moment when it ends.
     """
 
     def __init__(
@@ -31,26 +35,37 @@ class Overdue:
     ) -> None:
         self._waiting = waiting
         self._error = error
-        self.loops: set[asyncio.AbstractEventLoop] = set()
-        """Those with a timer."""
+        # Each loop changes what is its own, in its own thread.
+        self.looks: dict[asyncio.AbstractEventLoop, float] = {}
+        self._timers: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
 
     def watch(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Have a look when the first one is due; in the thread of its loop."""
-        self.loops = {loop, *(other for other in self.loops if not other.is_closed())}
+        for other in list(self.looks):
+            if other.is_closed():
+                self.looks.pop(other, None)
+                self._timers.pop(other, None)
         self._arm(loop, due)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        earlier = self._timers.get(loop)
+        if earlier is not None:
+            earlier.cancel()
+        self.looks[loop] = due
         # A context of its own: the first caller's would live as long as the timer.
-        loop.call_later(due - monotonic(), self._look, loop, _GRACE, context=Context())
+        self._timers[loop] = loop.call_later(
+            due - monotonic(), self._look, loop, _GRACE, context=Context()
+        )
 
     def _look(self, loop: asyncio.AbstractEventLoop, rounds: int) -> None:
         now = monotonic()
-        late, next_due = [], None
+        late: dict[asyncio.Future[Any], None] = {}
+        next_due: float | None = None
         for future, due in self._waiting():
             if future.get_loop() is not loop or future.done():
                 continue
             if due <= now:
-                late.append(future)
+                late[future] = None
             elif next_due is None or due < next_due:
                 next_due = due
         if late and rounds:
@@ -59,6 +74,6 @@ class Overdue:
         for future in late:
             future.set_exception(self._error())
         if next_due is None:
-            self.loops.discard(loop)
+            del self.looks[loop], self._timers[loop]
         else:
-            self._arm(loop, next_due)
+            self._arm(loop, max(next_due, now + _PAUSE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from vectis_sqlite._jobs import Job, Single, gathered
@@ -39,12 +38,12 @@ class Queue:
     def take(self) -> list[Job]:
         """Return the next jobs that go into one transaction; `done` says that they are answered."""
         queue = self._queue
-        # Copied before they leave the queue: whoever looks for what is late sees each of them.
-        self._taken = list(islice(queue, BATCH_ROWS))
-        for _ in self._taken:
+        taken = self._taken = []
+        for _ in range(min(len(queue), BATCH_ROWS)):
+            taken.append(queue[0])  # before it leaves: whoever looks for what is late sees it
             queue.popleft()
         jobs: list[Job] = []
-        rest = deque(gathered(self._taken))
+        rest = deque(gathered(taken))
         rows = size = 0
         while rest and rows < BATCH_ROWS and size < BATCH_BYTES:
             job = rest.popleft()
@@ -70,7 +69,10 @@ class Queue:
             return ()
 
     def waiting(self) -> list[Waiting]:
-        """Return who published alone and is not answered yet; from any thread."""
+        """Return who published alone and waits, or did a moment ago, some twice.
+
+        To be called from any thread.
+        """
         waiting: list[Waiting] = []
         for one in [*self._taken, *self._queue]:
             if not isinstance(one, Job):

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,7 +83,7 @@ class Writer:
         future: asyncio.Future[Receipt] = loop.create_future()
         due = monotonic() + patience
         self._submit((row, future, due))
-        if loop not in self._overdue.loops:
+        if due < self._overdue.looks.get(loop, inf):
             self._overdue.watch(loop, due)
         return future
 
@@ -137,9 +138,9 @@ class Writer:
 
     def _late(self) -> PublishError:
         return PublishError(
-            f"SQLite file {self.path}: not stored within [hub] publish_timeout; look for what "
-            "keeps the file locked. It may be stored all the same: publish again with the same "
-            "event_id",
+            f"SQLite file {self.path}: not stored within [hub] publish_timeout: it is locked, or "
+            "the disk or this process is too busy. It may be stored all the same: publish again "
+            "with the same event_id",
             fate="unknown",
         )
 

@@ -263,7 +263,7 @@ class Publication:
         topic = written[0][0].topic
         try:
             with self._deadline.begun():
-                answers = await send_many([message for message, _ in written])
+                answers = list(await send_many([message for message, _ in written]))
         except Exception as error:
             failure = self._failed(error, topic)
             if failure is not error:

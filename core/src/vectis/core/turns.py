@@ -45,12 +45,15 @@ class Turns:
         """
         if key is None:
             return Turn(deque())
-        place = (asyncio.get_running_loop(), topic, key, starting)
+        place: Hashable = (asyncio.get_running_loop(), topic, key, starting)
         queue = self.taken.get(place)
         if queue is None:
             queue = self.taken[place] = deque()
         elif (held := _turns_held.get()) and _waits_for(queue, held):
-            return Turn(deque())  # a hook publishes to a key that waits for this very hook
+            # A hook publishes to a key that waits for this very hook: it goes ahead of those who
+            # wait there, and what it publishes is in order among itself.
+            place = (place, held[-1])
+            queue = self.taken.setdefault(place, deque())
         return Turn(queue, self.taken, place)
 
 
@@ -68,7 +71,7 @@ def _waits_for(queue: Iterable[Turn], held: tuple[Turn, ...]) -> bool:
             return True
         if turn not in seen:
             seen.add(turn)
-            ahead += [other for inner in turn.inner for other in inner.ahead]
+            ahead += [other for inner in tuple(turn.inner) for other in inner.ahead]
     return False
 
 
@@ -90,7 +93,7 @@ class Turn:
         self._place = place
         self._come: asyncio.Future[None] | None = None
         self._left = False
-        self._outer = _turns_held.get()
+        self._outer = tuple(turn for turn in _turns_held.get() if not turn._left)
         self.inner: set[Turn] = set()
         for turn in self._outer:
             turn.inner.add(self)
@@ -99,7 +102,7 @@ class Turn:
     @property
     def ahead(self) -> Iterator[Turn]:
         """Those that leave before this one has its turn."""
-        return takewhile(lambda turn: turn is not self, self._queue)
+        return takewhile(lambda turn: turn is not self, tuple(self._queue))
 
     async def wait(self) -> None:
         """Wait until those before have left."""
@@ -114,6 +117,7 @@ class Turn:
         self._left = True
         for turn in self._outer:
             turn.inner.discard(self)
+        self._outer = ()
         self._queue.remove(self)
         if not self._queue:
             if self._taken is not None:
@@ -129,8 +133,9 @@ class Turn:
         except BaseException:
             self.leave()
             raise
-        self._token = _turns_held.set((*_turns_held.get(), self))
+        self._token = _turns_held.set((*self._outer, self))
 
     async def __aexit__(self, *error: object) -> None:
         _turns_held.reset(self._token)
+        del self._token
         self.leave()

@@ -170,7 +170,9 @@ class Producer:
             if known is None:
                 self._seek(queue.topic, session)
                 continue
-            queues = self._topics[queue.topic]
+            queues = self._topics.get(queue.topic)
+            if queues is None:  # forgotten, with nothing in it
+                continue
             if queue is queues.unplaced or len(known) != len(queues.partitions):
                 self._ready.update(dict.fromkeys(queues.resize(len(known))))
             if queue.waiting and queue.flight is None:
@@ -272,12 +274,13 @@ class Producer:
             self._trouble = task.result()
         elif isinstance(problem, Refused):
             self._trouble = problem
-        for queue in self._topics[topic].all():
+        queues = self._topics.get(topic)
+        for queue in () if queues is None else queues.all():
             if problem is not None:
                 self._backlog.fail(queue, problem)
             elif queue.waiting and queue.flight is None:
                 self._ready[queue] = None
-        if problem is not None:  # who publishes to names that are no topics has ever more of them
+        if problem is not None and queues is not None:  # names that are no topics: ever more
             for queue in self._backlog.forget(topic):
                 self._ready.pop(queue, None)
         self._news.set()
