@@ -357,3 +357,44 @@ def test_what_a_handler_of_emit_sync_hands_to_another_loop_is_published_there() 
 
     main_loop = asyncio.run(main())
     assert loops == [main_loop]
+
+
+def test_loops_of_several_threads_publish_through_what_a_shutdown_closes() -> None:
+    class Transport:
+        """Makes a carrier each time it is asked, and is asked by both threads at once."""
+
+        def __init__(self) -> None:
+            self.together = threading.Barrier(2)
+            self.opened: list[Carrier] = []
+            self.closed: list[Carrier] = []
+
+        @hookimpl
+        def vectis_emit(self, route: Route) -> Carrier | None:
+            if route.scope != "service":
+                return None
+            if route.name == "t":
+                self.together.wait(30)
+
+            async def send(message: Message) -> Receipt:
+                self.opened.append(carrier)
+                return Receipt(message.topic, 0, 0)
+
+            async def close() -> None:
+                self.closed.append(carrier)
+
+            carrier = Carrier(send=send, close=close)
+            return carrier
+
+    transport = Transport()
+    hub = hub_with(transport=transport)
+
+    def publish() -> None:
+        asyncio.run(hub.publish("t", "a", {}))
+
+    asyncio.run(hub.startup())
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(publish), pool.submit(publish)]:
+            done.result()
+    asyncio.run(hub.shutdown())
+    assert len(transport.opened) == 2
+    assert {id(carrier) for carrier in transport.opened} <= {id(one) for one in transport.closed}

@@ -308,10 +308,10 @@ async def sync(event_type, payload):
     begun, begins = os.pipe()
     child = os.fork()
     if not child:
-        os.write(begins, b".")
-        try:
+        try:  # all of it: the signal may come as soon as the parent knows
+            os.write(begins, b".")
             while True:
-                time.sleep(0.01)  # after `signal.pause` one that came just before is never heard
+                time.sleep(0.01)
         finally:
             os._exit(3)
     os.read(begun, 1)

@@ -28,7 +28,7 @@ DEADLINE = 30
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "events.db"
+    return tmp_path / "writing.db"  # its thread has a name of its own
 
 
 async def send(transport: SqliteTransport, value: bytes) -> int:

@@ -73,8 +73,7 @@ class Routing:
         offer = None if chosen is None else Offer(*chosen)
         if len(offers) >= _BOUND:
             offers.clear()
-        offers[route] = offer
-        return offer
+        return offers.setdefault(route, offer)  # another thread may have asked meanwhile
 
     def for_topic(self, topic: str) -> Offer | None:
         """Return the offer for a topic, as `offer` does; this is what every publish asks."""
@@ -85,8 +84,7 @@ class Routing:
         offer = self.offer(Route("service", topic))
         if len(self._topics) >= _BOUND:
             self._topics.clear()
-        self._topics[topic] = offer
-        return offer
+        return self._topics.setdefault(topic, offer)
 
     def consumer(self, topics: Sequence[str], group: str | None) -> tuple[str, Consumer] | None:
         """Return the name of the plugin and its consumer, or None when every transport declined."""
