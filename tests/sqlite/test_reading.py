@@ -108,3 +108,27 @@ def test_what_retention_deleted_is_passed_over(
 
 async def nothing(partitions: object) -> None:
     """Nothing has to be done."""
+
+
+def test_a_commit_is_seen_by_whoever_asks_after_it(file: Path) -> None:
+    async def main() -> None:
+        transport = SqliteTransport(SqliteSettings(path=str(file), partitions=1))
+        await publish(transport, "orders", count=300)
+        async with Member(transport, "orders", "shop") as member:
+            await member.read(300)
+            consumer, (where,) = member.consumer, member.consumer.assignment()
+            looks = True
+
+            async def look() -> None:  # so that the thread looks at the file all the time
+                while looks:
+                    await consumer.lag()
+
+            others = [asyncio.create_task(look()) for _ in range(3)]
+            for offset in range(1, 300):
+                await consumer.commit({where: offset})
+                assert await consumer.committed(where) == offset
+            looks = False
+            await asyncio.gather(*others)
+        await close(transport, "orders")
+
+    asyncio.run(main())

@@ -140,8 +140,10 @@ class Reader:
         while not self._stopping:
             try:
                 self._renewal.renew()
+                # Before the moment: what is asked later may be of something that came after it.
+                calls, request = len(self._calls), self._waiting
                 with database.moment() as connection:
-                    answered = self._look(connection)
+                    answered = self._look(connection, calls, request)
                 if not answered:
                     self._sleep(database)
             except Exception as error:
@@ -154,16 +156,22 @@ class Reader:
         self._watch.close()
         self._stopped.set_result(None)
 
-    def _look(self, connection: Connection) -> bool:
-        """Answer what can be, and tell whether a fetch was."""
+    def _look(self, connection: Connection, calls: int, request: Fetch | None) -> bool:
+        """Answer what can be, and tell whether a fetch was.
+
+        Args:
+            connection: The file, as it is at one moment.
+            calls: How many calls had come by then.
+            request: The fetch that waited then.
+        """
         standing = self.standing
         known = self._renewal.confirm(connection, standing)
         if known:
-            self._answer_calls(connection)
-        return self._answer_fetch(connection if known else None, standing)
+            self._answer_calls(connection, calls)
+        return self._answer_fetch(connection if known else None, standing, request)
 
-    def _answer_calls(self, connection: Connection) -> None:
-        while self._calls:
+    def _answer_calls(self, connection: Connection, count: int) -> None:
+        for _ in range(count):
             work, future = self._calls[0]
             try:
                 answer, error = work(connection), None
@@ -172,14 +180,16 @@ class Reader:
             self._calls.popleft()
             tell(future, answer, error)
 
-    def _answer_fetch(self, connection: Connection | None, standing: Standing) -> bool:
+    def _answer_fetch(
+        self, connection: Connection | None, standing: Standing, request: Fetch | None
+    ) -> bool:
         """Answer the waiting fetch if there is something to say, and tell whether there was.
 
         Args:
             connection: What to read through; None when nothing may be read yet.
             standing: How the member stands.
+            request: The fetch.
         """
-        request = self._waiting
         if request is None:
             return False
         if request.interrupted or request.standing != standing:
