@@ -6,11 +6,14 @@ import re
 import threading
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vectis.core import Event, Hub, hookimpl
 from vectis.core.default import use_hub
@@ -23,13 +26,15 @@ from vectis.core.exceptions import (
     TransportError,
 )
 from vectis.core.explain import explain
-from vectis.core.message import Message, Receipt
+from vectis.core.message import Message, Receipt, TopicPartition
 from vectis.core.testing import MemoryTransport
 from vectis.core.transport import Carrier, Route
 from vectis_bus import Bus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+    from vectis.core.message import Delivery
 
 
 def hub_with(tables: dict[str, Any] | None = None, **plugins: Any) -> Hub:
@@ -511,6 +516,86 @@ def test_publish_many_uses_the_bulk_call_of_a_transport() -> None:
     receipts = asyncio.run(hub.publish_many("t", numbers(700)))
     assert receipts is not None
     assert (calls, len({receipt.event_id for receipt in receipts})) == ([700], 700)
+
+
+TEXTS = st.sampled_from(["7", "order-8", "é", "", "a\nb", "\ud800"])
+ODD = st.fixed_dictionaries(
+    {
+        "event_type": st.sampled_from(["order.created", "order.paid", "", 7]),
+        "payload": st.sampled_from(
+            [{}, {"n": 1}, {"total": Decimal("1.50")}, {"x": None}, {"x": float("nan")}, [1], None]
+        ),
+    },
+    optional={
+        "key": TEXTS | st.sampled_from([None, b"raw", b"\xff", 7]),
+        "event_id": TEXTS | st.none(),
+        "source": st.sampled_from(["shop", None]),
+        "user_id": st.sampled_from([None, 42]),
+        "version": st.sampled_from([None, 1, 3]),
+    },
+)
+USUAL = st.fixed_dictionaries(
+    {
+        "event_type": st.sampled_from(["order.created", "order.paid"]),
+        "payload": st.dictionaries(st.text(max_size=4), st.integers(0, 9) | st.none(), max_size=2),
+        "key": st.sampled_from(["7", "order-8"]),
+        "event_id": st.sampled_from(["e1", "e2"]),
+    }
+)
+ALIKE = st.sampled_from([(), ("key",), ("event_id",), ("key", "event_id")]).flatmap(
+    lambda without: st.lists(
+        USUAL.map(lambda event: {name: event[name] for name in event if name not in without}),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+async def read_all(transport: MemoryTransport) -> Sequence[Delivery]:
+    reader = transport.consumer(["t"], None)
+    await reader.start(on_assigned=nothing, on_revoked=nothing)
+    deliveries = await reader.fetch(max_records=100, timeout=0)
+    await reader.close()
+    return deliveries
+
+
+async def nothing(partitions: frozenset[TopicPartition]) -> None: ...
+
+
+@given(events=ALIKE | st.lists(USUAL | ODD, min_size=1, max_size=4), cause=st.booleans())
+def test_publish_many_says_of_each_event_what_publish_says(
+    events: list[dict[str, Any]], cause: bool
+) -> None:
+    def written(one_by_one: bool) -> object:
+        transport = MemoryTransport(partitions=1)
+        hub = hub_with({"hub": {"max_message_bytes": 400}}, memory=transport)
+
+        async def publish(event: Event | None = None) -> None:
+            if one_by_one:
+                for given in events:
+                    await hub.publish("t", **given)
+            else:
+                await hub.publish_many("t", events)
+
+        async def run() -> None:
+            if cause:
+                hub.subscribe("caused", publish, required=True)
+                await hub.emit(Event("caused", {}, id="cause"))
+            else:
+                await publish()
+
+        try:
+            asyncio.run(run())
+        except Exception as error:
+            return repr(error)
+        deliveries = asyncio.run(read_all(transport))
+        new = {"ce_time"} | (set() if "event_id" in events[0] else {"ce_id", "ce_correlationid"})
+        return [
+            (d.key, d.value, [header for header in d.headers if header[0] not in new])
+            for d in deliveries
+        ]
+
+    assert written(one_by_one=False) == written(one_by_one=True)
 
 
 def test_publish_many_says_which_of_them_failed() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 1000  # characters of a type, topic and source that are remembered
 _OWN_NAMES = len("ce_id" + "ce_time" + "ce_correlationid")
-_KEY_NAME = len("ce_partitionkey")
+KEY_NAME = len("ce_partitionkey")
 
 
 def encode(
@@ -83,7 +83,7 @@ class Template:
         max_bytes: The most bytes of topic, key, value and headers together.
     """
 
-    __slots__ = ("_event_type", "_max_bytes", "_size", "_stated", "_topic", "short")
+    __slots__ = ("_event_type", "max_bytes", "short", "size", "stated", "topic")
 
     def __init__(
         self, event_type: str, topic: str, source: str, version: int | None, max_bytes: int
@@ -93,9 +93,9 @@ class Template:
         self.short = len(event_type) + len(topic) + len(source) <= _LONGEST
         """Whether it may be kept: so that endless names from outside do not fill the memory."""
         state = _stated if self.short else _stated.__wrapped__
-        self._stated, size = state(event_type, source, version)
-        self._size = size + _OWN_NAMES + len(topic)
-        self._event_type, self._topic, self._max_bytes = event_type, topic, max_bytes
+        self.stated, size = state(event_type, source, version)
+        self.size = size + _OWN_NAMES + len(topic)
+        self._event_type, self.topic, self.max_bytes = event_type, topic, max_bytes
 
     def message(
         self,
@@ -123,12 +123,12 @@ class Template:
         value = None if payload is None else to_json(payload)
         correlation = id if correlation_id is None else written("correlation_id", correlation_id)
         headers: Headers = (
-            *self._stated,
+            *self.stated,
             ("ce_id", id),
             ("ce_time", time),
             ("ce_correlationid", correlation),
         )
-        size = self._size + len(id) + len(time) + len(correlation)
+        size = self.size + len(id) + len(time) + len(correlation)
         if causation_id is not None or user_id is not None or traceparent is not None:
             more = _further(causation_id, user_id, traceparent)
             headers += more
@@ -139,17 +139,17 @@ class Template:
             size += len(raw_key)
             if partition_key is not None:
                 headers += (("ce_partitionkey", partition_key),)
-                size += _KEY_NAME + len(partition_key)
+                size += KEY_NAME + len(partition_key)
         if value is not None:
             size += len(value)
-        if size > self._max_bytes:
+        if size > self.max_bytes:
             raise PublishError(
-                f"{one_line(self._event_type)} for {one_line(self._topic)} is {size:,} bytes, and "
-                f"[hub] max_message_bytes allows {self._max_bytes:,}: send a reference to the data "
+                f"{one_line(self._event_type)} for {one_line(self.topic)} is {size:,} bytes, and "
+                f"[hub] max_message_bytes allows {self.max_bytes:,}: send a reference to the data "
                 "in place of the data, or raise the cap, here and on the transport",
                 fate="not_sent",
             )
-        return Message(self._topic, raw_key, value, headers)
+        return Message(self.topic, raw_key, value, headers)
 
 
 def _further(causation_id: str | None, user_id: Any, traceparent: str | None) -> Headers:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vectis.core.exceptions import Fate
     from vectis.core.message import Receipt
-    from vectis.core.publication import Outgoing, Publication
+    from vectis.core.publication import Publication
 
 __all__ = ["publish_many"]
 
@@ -34,26 +34,29 @@ async def publish_many(
     """Publish events in the order given; see `Hub.publish_many`."""
     rest = iter(events)
     results: list[Receipt | BaseException] = []
-    offered = publication.offers(topic)
+    offered, composer = publication.offers(topic), publication.composer
     while chunk := _take(rest, results, topic):
-        written: list[Outgoing] = []
-        time = publication.now()
+        composed = composer.new_messages(topic, chunk, time := composer.now())
+        messages, ids = composed or ([], [])
         try:
-            written.extend(publication.new_message(topic, time=time, **given) for given in chunk)
+            for given in () if composed else chunk:
+                message, event_id = composer.new_message(topic, time=time, **given)
+                messages.append(message)
+                ids.append(event_id)
         except Exception as raised:
             # Looked at only now: the call itself refuses the names that are wrong.
-            error = _flaw(chunk[len(written)]) or raised
+            error = _flaw(chunk[len(messages)]) or raised
             if not results:  # nothing was sent
                 if error is raised:
                     raise
                 raise error from None
             unsent = [_unsent(topic, error)] * len(chunk)
-            unsent[len(written)] = _unsent(topic, error, because=f"not sent: {error}")
+            unsent[len(messages)] = _unsent(topic, error, because=f"not sent: {error}")
             results += unsent
             return _all_or_raise(results, topic, events)
         if not offered:
             continue  # encoded all the same: what production would refuse is refused here too
-        answers = await publication.send_all(topic, written)
+        answers = await publication.send_all(topic, messages, ids)
         results += answers
         if all(isinstance(answer, BaseException) for answer in answers):
             break

@@ -23,7 +23,7 @@ from vectis.core.exceptions import PluginError, TransportError
 from vectis.core.forks import ForkSafeLock
 from vectis.core.lifecycle import Lifecycle
 from vectis.core.marks import subscription
-from vectis.core.publication import Key, Publication
+from vectis.core.publication import Publication
 from vectis.core.routing import Routing
 from vectis.core.settings import Config, ConsumerSettings, HubSettings, PluginsSettings
 from vectis.core.starting import Once
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from types import TracebackType
 
+    from vectis.core.composer import Key
     from vectis.core.emission import Send
     from vectis.core.marks import Mark
     from vectis.core.message import Receipt
@@ -357,7 +358,7 @@ class Hub:
             HookError: A guard failed, so nothing was sent.
         """
         # Encoded first: what production would refuse is refused in development too.
-        message, event_id = self.publication.new_message(
+        message, event_id = self.publication.composer.new_message(
             topic, event_type, payload, key, event_id, source, user_id, version
         )
         return await self.publication.carry(message, event_id)
