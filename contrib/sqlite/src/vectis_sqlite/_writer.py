@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import Context
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ from vectis.core.forks import ForkSafeLock
 from vectis_sqlite._database import Database
 from vectis_sqlite._doorbell import Ringer, bells_folder
 from vectis_sqlite._faults import Fault, explain
-from vectis_sqlite._jobs import Job, Single, Work, answers_of, resolve
+from vectis_sqlite._jobs import Job, Work, answers_of, resolve
 from vectis_sqlite._news import Bells
 from vectis_sqlite._overdue import Overdue
 from vectis_sqlite._queue import Queue
@@ -62,6 +63,7 @@ class Writer:
         self._queue = Queue()
         self._overdue = Overdue(self._queue.waiting, self._late)
         self._wake = threading.Event()
+        self._about_to_wake: set[asyncio.AbstractEventLoop] = set()  # each changes its own entry
         self._stopping = False
         self._stopped: Future[None] = Future()
         self._ended = False  # for good: whoever needs it then makes another one
@@ -82,7 +84,9 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
         due = monotonic() + patience
-        self._submit((row, future, due))
+        self._queue.put((row, future, due))
+        if loop not in self._about_to_wake:
+            self._wake_soon(loop)
         if due < self._overdue.looks.get(loop, inf):
             self._overdue.watch(loop, due)
         return future
@@ -144,8 +148,28 @@ class Writer:
             fate="unknown",
         )
 
-    def _submit(self, job: Job | Single) -> None:
+    def _submit(self, job: Job) -> None:
         self._queue.put(job)
+        self._wake_up()
+
+    def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the thread when everybody whom the loop runs in this round has published.
+
+        Awake at once it would only wait for the interpreter, on another processor, and what that
+        costs both is a sixth of all that is spent on a hundred messages of a hundred tasks.
+        """
+        waking = self._about_to_wake
+        for other in tuple(waking):
+            if other.is_closed():
+                waking.discard(other)
+        waking.add(loop)
+        loop.call_soon(self._round_is_over, loop, context=Context())  # nobody's: it outlives some
+
+    def _round_is_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._about_to_wake.discard(loop)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
         if not self._wake.is_set():
             self._wake.set()
         if self._ended:
