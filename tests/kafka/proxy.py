@@ -186,5 +186,7 @@ class Proxy:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close without a farewell: whoever loses a connection for good does not get one either."""
     connection: socket.socket = writer.get_extra_info("socket")
+    if connection.fileno() < 0:
+        return  # the other side has reset it, and it is closed
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

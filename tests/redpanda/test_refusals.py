@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.kafka.leftovers import leftovers
 from tests.kafka.ports import HOST, free_port
 from tests.kafka.secured import FORBIDDEN, PASSWORD, USER
 from tests.kafka.topics import create_topic, unique_name
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
 
 def words_for_both(servers: str, topic: str = "vectis.orders", **redpanda: Any) -> tuple[str, str]:
     """Return what somebody who publishes and what a worker are told."""
-    with leftovers():
-        published = publishing_fails(hub_on(servers, **redpanda), topic)
-        assert published.fate == "not_sent"
-        return str(published), working_fails(worker_hub(servers, topic, **redpanda))
+    published = publishing_fails(hub_on(servers, **redpanda), topic)
+    assert published.fate == "not_sent"
+    return str(published), working_fails(worker_hub(servers, topic, **redpanda))
 
 
 def worker_hub(servers: str, topic: str, group: str | None = None, **redpanda: Any) -> Hub:

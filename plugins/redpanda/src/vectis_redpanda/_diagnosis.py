@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from aiokafka import errors
-from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vectis.core.redact import one_line
 from vectis_redpanda._faults import explained
+from vectis_redpanda._internals_connections import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,13 +88,14 @@ async def _look_at(
     encrypted = settings.security_protocol.endswith("SSL")
     if odd is not None and not encrypted:
         return odd
+    connection = Connection(
+        host,
+        port,
+        **{key: value for key, value in options.items() if key != "bootstrap_servers"}
+        | {"request_timeout_ms": max(1, int((until - monotonic()) * 1000))},
+    )
     try:
-        connection = await create_conn(
-            host,
-            port,
-            **{key: value for key, value in options.items() if key != "bootstrap_servers"}
-            | {"request_timeout_ms": max(1, int((until - monotonic()) * 1000))},
-        )
+        await connection.connect()
     except Exception as error:  # an answer that makes no sense ends in whatever it leads to
         if isinstance(error, TimeoutError) and odd is not None and not odd.lasting:
             return odd  # it has answered neither
@@ -104,7 +105,7 @@ async def _look_at(
     except Exception as error:
         return _dismissed(where, settings, error)
     finally:
-        await connection.close()
+        await connection.end()
     return None
 
 

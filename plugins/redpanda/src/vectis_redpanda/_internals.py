@@ -11,7 +11,6 @@ import contextlib
 from collections import defaultdict
 from copy import copy
 from functools import partial
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import errors
@@ -22,6 +21,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from vectis.core.message import TopicPartition
+from vectis_redpanda._internals_connections import with_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -152,10 +152,9 @@ def create_no_topics(consumer: AIOKafkaConsumer) -> None:
     those that are not there, and takes no option for it. So its method runs as it is, only with
     another kind of request under the name that it calls.
     """
-    update = AIOKafkaClient._metadata_update
     asking = partial(MetadataRequest, allow_auto_topic_creation=False)
-    looking = FunctionType(update.__code__, {**update.__globals__, "MetadataRequest": asking})
-    consumer._client._metadata_update = MethodType(looking, consumer._client)
+    client = consumer._client
+    client._metadata_update = with_names(client, "_metadata_update", MetadataRequest=asking)
 
 
 def refresh(consumer: AIOKafkaConsumer) -> None:

@@ -17,6 +17,7 @@ from vectis.core.exceptions import TransportError
 from vectis_redpanda._diagnosis import diagnose
 from vectis_redpanda._faults import explained
 from vectis_redpanda._internals import create_no_topics, drop_consumer, drop_producer
+from vectis_redpanda._internals_connections import leave_none_open
 from vectis_redpanda._noise import quieten
 from vectis_redpanda._security import client_options, servers_of
 
@@ -74,6 +75,7 @@ class Link:
             max_request_size=settings.max_request_size,
             metadata_max_age_ms=_METADATA_AGE,
         )
+        leave_none_open(producer)
         # What a broker refuses once it is connected to is what makes the producer idempotent.
         refused = "it takes no idempotent producer, which order and no duplicates need"
         await self._started(producer.start, lambda: drop_producer(producer), seconds, refused)
@@ -111,6 +113,7 @@ class Link:
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=512 * 1024,
         )
+        leave_none_open(consumer)
         if group is None:
             create_no_topics(consumer)
         await self._started(
@@ -126,6 +129,7 @@ class Link:
             TransportError: No broker can be reached, or none takes it.
         """
         client = AIOKafkaAdminClient(**self.options)
+        leave_none_open(client)
         await self._started(client.start, client.close, self.settings.request_timeout)
         try:
             yield client
