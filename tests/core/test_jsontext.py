@@ -1,5 +1,6 @@
 import json
 import re
+import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -130,6 +131,16 @@ class TestWriting:
     )
     def test_what_json_can_say_comes_back_equal(self, value: Any) -> None:
         assert from_json(to_json(value)) == value
+
+    @pytest.mark.parametrize("length", [1, 1_000, 30_000])
+    def test_a_text_keeps_no_more_memory_than_it_needs(self, length: int) -> None:
+        tracemalloc.start()
+        try:
+            texts = [to_json({"note": "x" * length}) for _ in range(50)]
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < len(texts) * (len(texts[0]) + 200)
 
 
 class TestRefusing:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from vectis.core.jsontext import to_json
 from vectis.core.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _layout(names: tuple[str, ...], stated: int, parts: tuple[Any, ...]) -> byte
     """Return the layout for the values that it states, and the lengths of the others."""
     # Latin-1 stands for any bytes, and for those of a usual value as they are.
     values = (value.decode("latin-1") for value in parts[:stated])
-    return orjson.dumps((names, (*values, *parts[stated:])))
+    return to_json((names, (*values, *parts[stated:])))
 
 
 # As with `_PACKER`: this costs half of what `zip` does.
