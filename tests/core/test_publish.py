@@ -688,6 +688,13 @@ def test_publish_many_leaves_in_an_iterator_what_it_does_not_send() -> None:
     assert next(endless)["payload"] == {"n": 1000}
 
 
+def test_publish_many_takes_nothing_out_of_an_element_that_is_no_mapping() -> None:
+    queued = iter(numbers(3))
+    with pytest.raises(TypeError, match="takes a list of mappings"):
+        asyncio.run(hub_with(transport=Transport()).publish_many("t", [queued]))  # type: ignore[list-item]
+    assert list(queued) == numbers(3)
+
+
 def test_publish_many_says_what_was_sent_before_its_iterable_failed() -> None:
     transport = Transport()
 

@@ -128,3 +128,19 @@ def test_a_broker_that_is_slow_to_say_goodbye_to_who_began_there(secured_broker:
         proxy.delay(0.15)  # only on the way that it begins on: the broker names its own port
         servers = f"{HOST}:{proxy.port}"
         publish(settings_for(secured_broker, "SSL", bootstrap_servers=servers), topic)
+
+
+def test_who_is_cancelled_at_the_moment_of_closing_leaves_nothing_open_either(
+    secured_broker: Secured,
+) -> None:
+    settings = RedpandaSettings(bootstrap_servers=secured_broker.broker.servers)
+
+    async def ask_and_give_up() -> None:
+        async with RedpandaTransport(settings).link.admin() as client:
+            await client.list_topics()
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()  # the next thing that it waits for is the end of what it opened
+
+    with nothing_left_open(), pytest.raises(asyncio.CancelledError):
+        asyncio.run(ask_and_give_up())

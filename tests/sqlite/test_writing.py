@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.core.worker_world import eventually
 from tests.sqlite.processes import child, line, say
 from vectis.core.exceptions import PublishError
 from vectis.core.message import Message
@@ -64,6 +65,47 @@ def test_what_is_sent_while_the_file_is_being_closed_comes_last(file: Path) -> N
     for thread in writing_threads(file):
         thread.join(DEADLINE)
     assert writing_threads(file) == []
+
+
+class Forgetful(asyncio.SelectorEventLoop):
+    """Loses what the transport asks for, as a signal's exception may, while it `forgets`."""
+
+    forgets = False
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        handle = super().call_soon(callback, *args, context=context)
+        if self.forgets and getattr(callback, "__module__", "").startswith("vectis_sqlite"):
+            handle.cancel()
+        return handle
+
+
+def test_a_loop_that_lost_a_call_goes_on_publishing(file: Path) -> None:
+    loop = Forgetful()
+    transport = SqliteTransport(SqliteSettings(path=str(file)), publish_timeout=60)
+    carrier = transport.carrier("orders")
+
+    async def main() -> None:
+        await carrier.send(Message("orders", b"k", b"the first"))
+        # A thread moves it there, and then sleeps until it is woken.
+        await eventually(lambda: b"the first" in file.read_bytes())
+        loop.forgets = True
+        lost = asyncio.ensure_future(carrier.send(Message("orders", b"k", b"1")))
+        await asyncio.sleep(0)
+        loop.forgets = False
+        later = []
+        while not lost.done():
+            later.append(asyncio.ensure_future(carrier.send(Message("orders", b"k", b""))))
+            await asyncio.sleep(0.01)
+        receipts = await asyncio.gather(lost, *later)
+        assert [receipt.offset for receipt in receipts] == [*range(1, len(later) + 2)]
+        await transport.close()
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
 
 
 CROWDED = """

@@ -191,7 +191,7 @@ def _layout(names: tuple[str, ...], stated: int, parts: tuple[Any, ...]) -> byte
     """Return the layout for the values that it states, and the lengths of the others."""
     # Latin-1 stands for any bytes, and for those of a usual value as they are.
     values = (value.decode("latin-1") for value in parts[:stated])
-    return to_json((names, (*values, *parts[stated:])))
+    return to_json((names, (*values, *parts[stated:])), "headers")
 
 
 # As with `_PACKER`: this costs half of what `zip` does.

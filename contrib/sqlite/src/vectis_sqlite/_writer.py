@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Receipt
     from vectis_sqlite._headers import Connection
+    from vectis_sqlite._overdue import Waiting
     from vectis_sqlite._watch import Watch
     from vectis_sqlite.settings import SqliteSettings
 
@@ -44,6 +45,8 @@ __all__ = ["Writer", "writer_for"]
 logger = logging.getLogger("vectis.sqlite")
 
 T = TypeVar("T")
+
+_ROUND = 0.1  # seconds that a round of an event loop hardly takes
 
 
 class Writer:
@@ -61,9 +64,10 @@ class Writer:
         self.users = 0
         self.listeners: set[Watch] = set()
         self._queue = Queue()
-        self._overdue = Overdue(self._queue.waiting, self._late)
+        self._overdue = Overdue(self._waiting, self._late)
         self._wake = threading.Event()
-        self._about_to_wake: set[asyncio.AbstractEventLoop] = set()  # each changes its own entry
+        # Loops that will wake the thread after this round, and until when that is relied on.
+        self._waking: dict[asyncio.AbstractEventLoop, float] = {}
         self._stopping = False
         self._stopped: Future[None] = Future()
         self._ended = False  # for good: whoever needs it then makes another one
@@ -83,10 +87,11 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
-        due = monotonic() + patience
+        now = monotonic()
+        due = now + patience
         self._queue.put((row, future, due))
-        if loop not in self._about_to_wake:
-            self._wake_soon(loop)
+        if now > self._waking.get(loop, 0.0):
+            self._wake_soon(loop, now)
         if due < self._overdue.looks.get(loop, inf):
             self._overdue.watch(loop, due)
         return future
@@ -152,22 +157,27 @@ class Writer:
         self._queue.put(job)
         self._wake_up()
 
-    def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wake_soon(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Wake the thread when everybody whom the loop runs in this round has published.
 
         Awake at once it would only wait for the interpreter, on another processor, and what that
         costs both is a sixth of all that is spent on a hundred messages of a hundred tasks.
         """
-        waking = self._about_to_wake
-        for other in tuple(waking):
+        for other in tuple(self._waking):
             if other.is_closed():
-                waking.discard(other)
-        waking.add(loop)
+                self._waking.pop(other, None)
         loop.call_soon(self._round_is_over, loop, context=Context())  # nobody's: it outlives some
+        # Not for good: a signal's exception may come between, and take the call along.
+        self._waking[loop] = now + _ROUND
 
     def _round_is_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._about_to_wake.discard(loop)
+        self._waking.pop(loop, None)
         self._wake_up()
+
+    def _waiting(self) -> list[Waiting]:
+        """Return who published alone and waits; whatever kept the thread asleep, it looks too."""
+        self._wake_up()
+        return self._queue.waiting()
 
     def _wake_up(self) -> None:
         if not self._wake.is_set():

@@ -161,8 +161,8 @@ class Composer:
             time: What `now` returned.
 
         Returns:
-            The messages, and the ids of their events; None when one of them needs a closer look,
-            which is no mistake of it.
+            The messages, and the ids of their events; None when one of them needs a closer look:
+            what is wrong with it, if anything is, `new_message` says.
         """
         frame = current.get(None)
         if frame is not None and frame.event is not None:
@@ -170,11 +170,11 @@ class Composer:
         from vectis.core._encode_alike import encode_alike  # as with the encoder
 
         try:
-            names = frozenset(events[0])
-            if not _NEEDED <= names <= _COLUMNS:
+            if {*map(type, events)} != {dict}:
                 return None
-            # All of them are dicts with these names and no other.
-            if {*map(type, events)} != {dict} or {*map(len, events)} != {len(names)}:
+            names = frozenset(events[0])
+            # All of them have these names, which are looked up below, and no other.
+            if not _NEEDED <= names <= _COLUMNS or {*map(len, events)} != {len(names)}:
                 return None
             rows = map(itemgetter(*names), events)
             columns = dict(zip(names, zip(*rows, strict=True), strict=True))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from aiokafka import AIOKafkaProducer, errors
 from aiokafka.client import AIOKafkaClient
@@ -84,7 +85,7 @@ def leave_none_open(user: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminCli
         except BaseException:
             known.discard(connection)
             raise
-        connection._closed_fut.add_done_callback(lambda _: known.discard(connection))
+        connection._closed_fut.add_done_callback(_forgetting(known, connection))
         if is_closed:  # a task of the client's was about to connect again
             connection.abort()
             raise errors.KafkaConnectionError(f"the client of {host}:{port} is closed")
@@ -93,18 +94,40 @@ def leave_none_open(user: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminCli
     async def close_known() -> None:
         nonlocal is_closed
         is_closed = True
-        # Together: it ends the task of the client's that would connect again, and then waits for
-        # some of the same.
-        await asyncio.gather(close(), *(connection.end() for connection in known))
+        ends = [connection.end() for connection in known]
+        try:
+            # Together: it ends the task of the client's that would connect again, and then waits
+            # for some of the same.
+            await asyncio.gather(close(), *ends)
+        finally:  # also for who is cancelled before any of these has begun
+            if client._sync_task is not None:
+                client._sync_task.cancel()
+            for connection in tuple(known):
+                connection.abort()
 
     client.bootstrap = with_names(client, "bootstrap", create_conn=made)
     client._get_conn = with_names(client, "_get_conn", create_conn=made)
     client.close = close_known
 
 
+def _forgetting(known: set[Connection], connection: Connection) -> Callable[[object], None]:
+    """Return what takes a connection out of those known, and keeps neither: it hangs at the socket.
+
+    A client that is abandoned is collected with its connections, which close themselves then.
+    """
+    known_ref, connection_ref = ref(known), ref(connection)
+
+    def forget(_: object) -> None:
+        alive, ended = known_ref(), connection_ref()
+        if alive is not None and ended is not None:
+            alive.discard(ended)
+
+    return forget
+
+
 def with_names(client: AIOKafkaClient, method: str, **names: Any) -> Callable[..., Any]:
     """Return a method of a client that finds something else under names of its module."""
     found = getattr(AIOKafkaClient, method)
     changed = FunctionType(found.__code__, {**found.__globals__, **names})
-    changed.__kwdefaults__ = found.__kwdefaults__
+    changed.__defaults__, changed.__kwdefaults__ = found.__defaults__, found.__kwdefaults__
     return MethodType(changed, client)
