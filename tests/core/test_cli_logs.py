@@ -104,6 +104,12 @@ def test_the_line_tells_what_is_wrong(values: dict[str, Any], trouble: str) -> N
     assert trouble in shown(busy(**values))
 
 
+def test_what_happened_stands_before_what_did_not() -> None:
+    assert shown(busy(dead_lettered=7)) == (
+        "shop | 1,234/s | lag 12,345 | dead letters 7 | in flight 2,000 | retries 0 | 8 partitions"
+    )
+
+
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     rate = Rate()
     assert [rate.note(100 * second, second) for second in range(20)][1:] == [100.0] * 19

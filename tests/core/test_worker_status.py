@@ -217,10 +217,62 @@ def test_a_handler_that_hangs_is_reported_once_when_it_begins_and_once_when_it_e
     assert all(one.running > SOON for one in status.stuck)
     assert all("inner" in one.where for one in status.stuck)
     assert status.dead == ""
-    (report,) = said(caplog, "is stuck")
+    report, *_ = said(caplog, "is stuck")  # the others may have come a moment later
     assert "await inner()" in report
     assert "await go.wait()" in report
     assert len(said(caplog, "is not stuck any more")) == 1
+
+
+def test_the_time_since_the_last_fetch_grows_until_the_next_one() -> None:
+    shop = Shop()
+    shop.on("order.created", handler_of_nothing)
+    worker = Worker(shop.hub)
+
+    def since() -> float:
+        seconds = ask(worker).since_fetch
+        return -1.0 if seconds is None else seconds
+
+    async def main() -> None:
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: since() > 0)
+        before = since()
+        await eventually(lambda: since() > before)
+        before = since()
+        await shop.publish(1)
+        await eventually(lambda: 0 <= since() < before)
+        worker.stop()
+        await running
+
+    asyncio.run(main())
+
+
+async def handler_of_nothing(event_type: str, payload: dict[str, Any]) -> None: ...
+
+
+def test_another_delivery_that_hangs_in_the_same_handler_is_told_of_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = Shop(stuck_after=SOON)
+
+    async def hangs(event_type: str, payload: dict[str, Any]) -> None:
+        await asyncio.sleep(3600)
+
+    shop.on("order.created", hangs)
+    worker = Worker(shop.hub)
+
+    async def main() -> None:
+        await shop.publish(1, key="key-1")
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: bool(said(caplog, "hangs at vectis.orders/0@0 is stuck")))
+        await shop.publish(2, key="key-2")
+        await eventually(lambda: bool(said(caplog, "hangs at vectis.orders/0@1 is stuck")))
+        running.cancel()
+        await asyncio.wait([running])
+
+    with caplog.at_level(logging.INFO, "vectis.worker"):
+        asyncio.run(main())
+    _, second = said(caplog, "is stuck")
+    assert "and 1 more of its deliveries" in second
 
 
 def test_a_plain_handler_that_hangs_in_its_thread_is_reported_with_that_threads_stack(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.orders import plan, publications
-from tests.faults.trace import sent_in
+from tests.faults.trace import sent_in, steps_of
 from vectis_commerce.demo.orders import read_orders
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HANDLERS = """
 async def work(event_type: str, payload: dict) -> None:
-    await asyncio.sleep(0)
+    await asyncio.sleep({pause})
 
 for type in ("order.created", "order.status_changed", "inventory.adjusted"):
     on_event(type)(work)
@@ -29,9 +29,10 @@ for type in ("order.created", "order.status_changed", "inventory.adjusted"):
 def test_two_workers_that_join_and_leave_in_turn_lose_nothing(
     scene: Scene, orders_file: Path, full: bool, order: str
 ) -> None:
-    turns, pace = (15, 2.0) if full else (3, 0.0)
+    # Handlers wait so that there is work to do until the last turn: a key's come one by one.
+    turns, pace, pause = (15, 2.0, 1.0) if full else (3, 0.0, 0.1)
     scene.configure(consumer={"order": order})
-    scene.handlers(HANDLERS)
+    scene.handlers(HANDLERS.format(pause=pause))
     planned = plan(read_orders(orders_file).orders)
     workers = [scene.worker(), scene.worker()]
     publisher = scene.publisher(orders_file)
@@ -47,6 +48,10 @@ def test_two_workers_that_join_and_leave_in_turn_lose_nothing(
         lambda: publisher.popen.poll() == 0 and scene.behind() == 0, "for the rest", patience=600
     )
     assert [worker.stop() for worker in workers] == [0, 0]
+    steps = steps_of(scene.folder)
+    left = [step.at for step in steps if step.what == "gone"][:turns]
+    meanwhile = [step for step in steps if step.what == "finished" and left[0] < step.at < left[-1]]
+    assert meanwhile, "nothing was handled while members came and went"
     findings = scene.findings(publications(planned, sent_in(scene.folder)))
     assert not findings.problems, findings
     if order == "partition":

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -144,6 +145,27 @@ def test_a_lost_ring_only_costs_a_moment(file: Path) -> None:
         await close(transport, "orders")
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells of threads")
+def test_a_member_that_waits_sleeps(file: Path) -> None:
+    def wake_ups() -> int:
+        (reader,) = [one for one in threading.enumerate() if "reader idle" in one.name]
+        told = Path(f"/proc/self/task/{reader.native_id}/status").read_text()
+        return int(told.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+    async def main() -> int:
+        transport = transport_for(file)
+        async with Member(transport, "orders", "idle") as member:
+            await publish(transport, "orders", count=1)
+            await member.read(1)
+            before = wake_ups()
+            assert await member.fetch(timeout=2) == []
+            slept = wake_ups() - before
+        await close(transport, "orders")
+        return slept
+
+    assert asyncio.run(main()) < 50  # a look each millisecond would be many hundreds
 
 
 def test_a_system_without_unix_sockets_looks_at_the_file(

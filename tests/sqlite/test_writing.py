@@ -18,6 +18,7 @@ from vectis.core.exceptions import PublishError
 from vectis.core.message import Message
 from vectis.core.testing.contract import Member, close
 from vectis_sqlite import SqliteSettings, SqliteTransport
+from vectis_sqlite._database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,10 +109,40 @@ def test_a_loop_that_lost_a_call_goes_on_publishing(file: Path) -> None:
         loop.close()
 
 
+def test_who_publishes_at_the_same_moment_shares_a_transaction(file: Path) -> None:
+    transport = SqliteTransport(SqliteSettings(path=str(file)))
+
+    def written() -> int:
+        """Return how many pages the transactions have written so far; each writes two at least."""
+        return file.with_name(f"{file.name}-wal").stat().st_size // 4096
+
+    async def main() -> tuple[int, int]:
+        await send(transport, b"0")
+        before = written()
+        await asyncio.gather(*(send(transport, b"") for _ in range(100)))
+        after = written()
+        await transport.close()
+        return before, after
+
+    before, after = asyncio.run(main())
+    assert after - before < 100
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
+def test_the_level_of_synchronous_is_the_one_that_was_asked_for(
+    file: Path, synchronous: Any, level: int
+) -> None:
+    database = Database(file, SqliteSettings(path=str(file), synchronous=synchronous))
+    with database as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    database.close()
+
+
 CROWDED = """
 import asyncio, os, resource, sys
 from vectis.core.message import Message
 from vectis_sqlite import SqliteSettings, SqliteTransport
+from vectis_sqlite._database import Database
 
 async def main():
     transport = SqliteTransport(SqliteSettings(path=sys.argv[1], partitions=1))

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,6 +79,8 @@ def test_members_share_the_work_and_a_signal_lets_all_of_them_finish(place: Plac
     place.module(WAITS)
     worker = place.start(*TWO)
     until_both_busy(worker)
+    # Ctrl-C on a terminal is a signal to the group in front, and must not end who has just begun.
+    assert [os.getpgid(pid) for pid in pids(worker).values()] == [*pids(worker).values()]
     worker.signal(signal.SIGTERM)
     until_both_are_told(worker)  # while neither has finished: not one after the other
     (place.folder / "go").touch()
@@ -105,6 +108,25 @@ def test_a_member_that_is_killed_is_started_again(place: Place) -> None:
     assert {int(line) for line in place.handled()} == set(range(40))
 
 
+def pauses(worker: Started) -> list[tuple[float, float]]:
+    """Return how long members that died were to wait, and did wait, before they began again."""
+    found: list[tuple[float, float]] = []
+    died: dict[str, tuple[datetime, float]] = {}
+    lines = re.findall(
+        r"^(\S+ \S+) .*?member (\d).*?(?:starting it again in ([\d.]+) s|started as process)",
+        worker.said(),
+        re.MULTILINE,
+    )
+    for at, number, pause in lines:
+        moment = datetime.fromisoformat(at.replace(",", "."))
+        if pause:
+            died[number] = moment, float(pause)
+        elif number in died:
+            since, told = died.pop(number)
+            found.append((told, (moment - since).total_seconds()))
+    return found
+
+
 def test_members_that_die_again_and_again_are_told_and_tried_until_it_is_mended(
     place: Place,
 ) -> None:
@@ -121,7 +143,10 @@ def test_members_that_die_again_and_again_are_told_and_tried_until_it_is_mended(
     place.publish({"n": 1})
     worker = place.start(*TWO)
     worker.until_said("ended with exit code 3, 2 times in a row; starting it again in")
+    place.until(lambda: len(pauses(worker)) > 1, "for two of them to have begun again")
     (place.folder / "mended").touch()
+    for said, waited in pauses(worker):
+        assert waited > said - 0.1, "the pause that was told is one"
     place.until(lambda: sum(place.committed().values()) == 1, "for the order")
     worker.signal(signal.SIGTERM)
     worker.end()

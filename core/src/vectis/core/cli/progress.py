@@ -77,17 +77,19 @@ def parts_of(status: WorkerStatus, rate: float) -> list[tuple[str, str]]:
     parts.append((f"{rate:,.0f}/s", ""))
     if status.lag is not None:
         parts.append((f"lag {status.lag:,}", ""))
+    counts = [
+        ("dead letters", status.dead_lettered),
+        ("not published", status.published.get("failed", 0)),
+        ("hook errors", sum(status.hook_errors.values())),
+        ("retries", status.retried),
+    ]
+    # What happened stands before what did not: in a narrow window the rest is left out.
+    parts += [(f"{name} {count:,}", "yellow") for name, count in counts if count]
     parts.append((f"in flight {status.in_flight:,}", ""))
-    retried, letters = status.retried, status.dead_lettered
-    parts.append((f"retries {retried:,}", "yellow" if retried else ""))
-    parts.append((f"dead letters {letters:,}", "yellow" if letters else ""))
+    always = ("retries", "dead letters")
+    parts += [(f"{name} 0", "") for name in always if not dict(counts)[name]]
     count = len(status.partitions)
     parts.append((f"{count} partition{'' if count == 1 else 's'}", ""))
-    failed = status.published.get("failed", 0)
-    if failed:
-        parts.append((f"not published {failed:,}", "yellow"))
-    if status.hook_errors:
-        parts.append((f"hook errors {sum(status.hook_errors.values()):,}", "yellow"))
     return parts
 
 

@@ -98,8 +98,10 @@ class Member:
         self._runs, self.code, self._unborn = False, None, ""
         ours, theirs = socket.socketpair()
         try:
+            # A process group of its own: Ctrl-C is for the supervisor, which lets its members
+            # finish. One that has only just begun would end amid an import, with a traceback.
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=theirs.fileno()
+                *self._command, stdin=theirs.fileno(), process_group=0
             )
         except OSError as error:
             ours.close()

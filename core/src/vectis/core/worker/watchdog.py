@@ -68,7 +68,8 @@ class Watchdog:
         self._looked = monotonic()
         self._blocked_since = 0.0
         self._blocking: Job | None = None
-        self._stuck: set[str] = set()
+        self._stuck: dict[str, set[Job]] = {}  # by handler, those that were told of
+        self._told: dict[str, float] = {}  # when, by handler
         self._fetch_stalled = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -130,7 +131,7 @@ class Watchdog:
         if sent is None or now - sent < self._blocked_after / 2:
             # Otherwise the loop is about to be called blocked, which explains everything else.
             self._look_at_fetch(now)
-            self._look_at_handlers()
+            self._look_at_handlers(now)
 
     def _look_at_loop(self, heart: _Heart, now: float) -> None:
         sent = heart.sent
@@ -177,27 +178,34 @@ class Watchdog:
             logger.warning("fetches come back again")
         self._fetch_stalled = stalled
 
-    def _look_at_handlers(self) -> None:
+    def _look_at_handlers(self, now: float) -> None:
         by_handler: dict[str, list[Stuck]] = {}
         for one in self._snapshots.stuck():
             by_handler.setdefault(self._snapshots.handler(one.job), []).append(one)
         for handler, stuck in by_handler.items():
-            if handler not in self._stuck:
-                first = stuck[0]
-                logger.error(
-                    "handler %s is stuck: it has been running for %.0f s%s; deliveries of the same "
-                    "key wait behind it%s",
-                    self._snapshots.named(first.job),
-                    first.seconds,
-                    f", and {len(stuck) - 1} more of its deliveries" if len(stuck) > 1 else "",
-                    _stack(first.frames),
-                    extra=fields_of(first.job.delivery, handler),
-                )
+            told = self._stuck.setdefault(handler, set())
+            told &= {one.job for one in stuck}
+            first = next((one for one in stuck if one.job not in told), None)
+            # More of them come one after another, and each alone is no news.
+            if first is None or now - self._told.get(handler, -self._limit) < self._limit:
+                continue
+            logger.error(
+                "handler %s is stuck: it has been running for %.0f s%s; deliveries of the same "
+                "key wait behind it%s",
+                self._snapshots.named(first.job),
+                first.seconds,
+                f", and {len(stuck) - 1} more of its deliveries" if len(stuck) > 1 else "",
+                _stack(first.frames),
+                extra=fields_of(first.job.delivery, handler),
+            )
+            self._told[handler] = now
+            told |= {one.job for one in stuck}
         # At the end what is stuck is cut off, which is no recovery.
-        recovered = self._stuck - by_handler.keys() if self._vitals.state == "running" else ()
-        for handler in recovered:
-            logger.warning("handler %s is not stuck any more", handler)
-        self._stuck = set(by_handler)
+        for handler in self._stuck.keys() - by_handler.keys():
+            del self._stuck[handler]
+            self._told.pop(handler, None)
+            if self._vitals.state == "running":
+                logger.warning("handler %s is not stuck any more", handler)
 
 
 def _stack(frames: Sequence[FrameType]) -> str:
