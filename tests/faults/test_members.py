@@ -30,7 +30,7 @@ def test_two_workers_that_join_and_leave_in_turn_lose_nothing(
     scene: Scene, orders_file: Path, full: bool, order: str
 ) -> None:
     # Handlers wait so that there is work to do until the last turn: a key's come one by one.
-    turns, pace, pause = (15, 2.0, 1.0) if full else (3, 0.0, 0.1)
+    turns, pace, pause = (15, 2.0, 0.1) if full else (3, 0.0, 0.02)
     scene.configure(consumer={"order": order})
     scene.handlers(HANDLERS.format(pause=pause))
     planned = plan(read_orders(orders_file).orders)
