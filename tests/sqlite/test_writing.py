@@ -142,7 +142,6 @@ CROWDED = """
 import asyncio, os, resource, sys
 from vectis.core.message import Message
 from vectis_sqlite import SqliteSettings, SqliteTransport
-from vectis_sqlite._database import Database
 
 async def main():
     transport = SqliteTransport(SqliteSettings(path=sys.argv[1], partitions=1))
