@@ -72,6 +72,7 @@ class ConsumerSettings:
         stuck_after: Seconds after which a running handler or a fetch is reported as stuck.
         health_port: Where the probes and metrics are served; None serves none, 0 takes a free one.
         health_host: The address they are served at.
+        event_loop: What a worker's own process runs on.
         log_format: How the command line writes log lines.
         tolerate: Plugins that may be quarantined while the worker starts nevertheless.
         processes: Workers that `vectis consume` runs on this machine, each a process of its own.
@@ -94,6 +95,7 @@ class ConsumerSettings:
     stuck_after: float = attrs.field(default=60.0, validator=gt(0))
     health_port: int | None = attrs.field(default=None, validator=optional([ge(0), le(65_535)]))
     health_host: str = attrs.field(default="127.0.0.1", validator=min_len(1))
+    event_loop: Literal["asyncio", "uvloop"] = "asyncio"
     log_format: Literal["text", "json"] = "text"
     tolerate: tuple[str, ...] = ()
     processes: int = attrs.field(default=1, validator=ge(1))

@@ -17,7 +17,7 @@ from vectis.core._cloudevents import ATTRIBUTES, attribute_name, media_of, versi
 from vectis.core._received import Envelope, Received, time_of
 from vectis.core.events.event import Event
 from vectis.core.exceptions import DecodeError
-from vectis.core.jsontext import MAX_DEPTH, from_json
+from vectis.core.jsontext import SHALLOW, from_json
 from vectis.core.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def take_apart(delivery: Delivery, size: int, max_bytes: int) -> Parts | None:
         moment = time_of(delivery.timestamp) if time is None else _read_time(time.decode())
         if not value:
             payload = None
-        elif len(value) <= MAX_DEPTH:  # too short to be too deep
+        elif len(value) <= SHALLOW:
             payload = loads(value)
         else:
             payload = from_json(value)

@@ -20,10 +20,13 @@ import orjson
 from vectis.core.exceptions import DecodeError, EncodeError
 from vectis.core.redact import one_line
 
-__all__ = ["MAX_DEPTH", "from_json", "path_step", "plain", "rfc3339", "to_json"]
+__all__ = ["MAX_DEPTH", "SHALLOW", "from_json", "path_step", "plain", "rfc3339", "to_json"]
 
 MAX_DEPTH = 254
 """The most levels of nesting, both ways: what orjson writes."""
+
+SHALLOW = 2 * MAX_DEPTH + 1
+"""The most bytes of a JSON text that cannot be deeper: each level is opened and closed."""
 
 # orjson rounds an offset such as +00:19:32 to minutes, another instant: `rfc3339` does not.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
@@ -97,7 +100,7 @@ JSON value, at byte 13 of 17
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"{what} is not JSON: {_complaint(data, error)}") from None
     # orjson reads 1,024 levels and writes 254; in between, repr() and == end in a RecursionError.
-    if len(data) > MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if len(data) > SHALLOW and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         try:
             orjson.dumps(value)
         except orjson.JSONEncodeError:

@@ -22,6 +22,7 @@ from vectis.core.forks import SignalsOfChildren
 from vectis.core.redact import one_line
 from vectis.core.trial import trial
 from vectis.core.worker.errors import text_of
+from vectis.core.worker.loops import loop_factory
 from vectis.core.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -138,12 +139,14 @@ def run(
     there = frozenset(threading.enumerate())
     hub = default_hub(observers)
     hub.member = member
+    made_loop = loop_factory(hub.consumer_settings.event_loop)
     import_handlers((*hub.consumer_settings.modules, *modules))
     worker = Worker(hub)
     _tune_collector()
     if made is not None:
         made(worker)
-    asyncio.run(_run(hub, worker, leash, consuming, there))
+    with asyncio.Runner(loop_factory=made_loop) as runner:
+        runner.run(_run(hub, worker, leash, consuming, there))
     return 0 if worker.report.clean else 1
 
 
