@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from vectis.core._decode import decode
 from vectis.core._encode import encode
+from vectis.core._headers import read_headers
 from vectis.core._received import ContentMode, Envelope, Received
 
-__all__ = ["ContentMode", "Envelope", "Received", "decode", "encode"]
+__all__ = ["ContentMode", "Envelope", "Received", "decode", "encode", "read_headers"]

@@ -6,9 +6,12 @@ and deliveries back into events.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
+
+if TYPE_CHECKING:
+    from vectis.core._headers import Said
 
 __all__ = ["Delivery", "Headers", "Message", "Receipt", "TopicPartition"]
 
@@ -68,6 +71,8 @@ class Delivery:
         headers: Names and bytes, in order.
         timestamp: When the transport took it, in milliseconds since 1970 (UTC).
         attempt: Which attempt of a handler this is, from 1; each has a delivery of its own.
+        said: What the headers say, from a transport that had `codec.read_headers` make them; None
+            when nobody has looked.
     """
 
     topic: str
@@ -78,6 +83,7 @@ class Delivery:
     headers: Headers = ()
     timestamp: int = 0
     attempt: int = 1
+    said: Said | tuple[()] | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def place(self) -> str:

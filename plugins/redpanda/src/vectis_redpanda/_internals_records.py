@@ -18,6 +18,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, PartitionRecor
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
+from vectis.core.codec import read_headers
 from vectis.core.message import Delivery
 
 if TYPE_CHECKING:
@@ -246,12 +247,10 @@ def _deliveries(source: PartitionRecords, batch: Any) -> Iterator[Delivery]:
         offset = record.offset
         if offset < first:  # a batch comes as a whole, also to who wants the rest of it
             continue
-        headers = tuple(record.headers)
-        for _, value in headers:
-            if value is None:  # other programs may write one without any bytes
-                headers = tuple((name, value or b"") for name, value in headers)
-                break
-        yield Delivery(topic, number, offset, record.key, record.value, headers, record.timestamp)
+        headers, said = read_headers(record.headers)
+        yield Delivery(
+            topic, number, offset, record.key, record.value, headers, record.timestamp, 1, said
+        )
 
 
 # ------------------------------------------------------------ what aiokafka cannot read

@@ -181,22 +181,29 @@ class Engine:
         """Note what became of what was awaited."""
         if self._draining:
             self._ended.set()
-        following = []
-        for one, wait in answer if isinstance(job, Batch) else ((job, answer),):
-            # One that waits for a batch handler has taken itself out, and may run in it by now.
-            if wait != NEVER or one.partition.dropped:
-                one.partition.running.pop(one, None)
-            if wait is not None:
-                if wait == ONWARD:
-                    self._onward(one)
-                else:
-                    self._later(one, wait)
-                if not one.partition.calm:
-                    self._notice(one.partition)
-            elif (next_one := self._finish(one)) is not None:
-                following.append(next_one)
-        for next_one in reversed(following):
-            self._runners.follow(next_one)
+        if isinstance(job, Batch):
+            following = [after for one, wait in answer if (after := self._after(one, wait))]
+            for after in reversed(following):
+                self._runners.follow(after)
+        elif (after := self._after(job, answer)) is not None:
+            self._runners.follow(after)
+
+    def _after(self, job: Job, wait: float | None) -> Job | None:
+        """Note that a job is finished, or has to wait; return the next of its lane."""
+        partition = job.partition
+        if wait is None:
+            partition.running.pop(job, None)
+            return self._finish(job)
+        # One that waits for a batch handler has taken itself out, and may run in it by now.
+        if wait != NEVER or partition.dropped:
+            partition.running.pop(job, None)
+        if wait == ONWARD:
+            self._onward(job)
+        else:
+            self._later(job, wait)
+        if not partition.calm:
+            self._notice(partition)
+        return None
 
     def _finish(self, job: Job) -> Job | None:
         """Note that a job is finished; return the next of its lane."""
