@@ -1,12 +1,13 @@
 """The quick way through binary mode reads what the careful way reads, or leaves it alone."""
 
+import attrs
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vectis.core._decode import read_closely
 from vectis.core._usual import read_usual
-from vectis.core.codec import Received, encode
+from vectis.core.codec import Received, decode, encode, read_headers
 from vectis.core.events import Event
 from vectis.core.exceptions import DecodeError
 from vectis.core.message import Delivery, Headers
@@ -60,6 +61,7 @@ TEXTS = st.sampled_from(
     st.integers(0, 400),
 )
 @example([], True, b"{}", CAP)
+@example([], True, b"[" * 255 + b"]" * 255, CAP)  # the shortest that is too deep
 @example([("ce_id", b"2")], True, b"{}", CAP)
 @example([("CE_ID", b"2")], True, b"{}", CAP)
 @example([("ce_datacontenttype", b"application/avro")], True, b"{}", CAP)
@@ -130,3 +132,58 @@ def test_what_was_remembered_of_one_message_is_not_believed_of_the_next() -> Non
         assert read_usual(delivery(wrong), CAP) is None
     with pytest.raises(DecodeError, match=r"2\.0"):
         read_closely(delivery(wrong), CAP)
+
+
+def outcome(given: Delivery, cap: int = CAP) -> object:
+    try:
+        return content(decode(given, max_bytes=cap))
+    except DecodeError as error:
+        return str(error)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.lists(st.tuples(NAMES, st.none() | TEXTS | st.binary(max_size=9)), max_size=6),
+        min_size=1,
+        max_size=3,
+    ),
+    st.booleans(),
+    st.integers(0, 400),
+)
+@example([[("ce_userid", None)], [("ce_userid", b"anna")]], True, CAP)
+@example([[], []], False, CAP)
+def test_headers_read_when_received_are_those_that_came_and_say_the_same(
+    several: list[list[tuple[str, bytes | None]]], usable: bool, cap: int
+) -> None:
+    for more in several:
+        received = [*NEEDED, *more] if usable else more
+        as_bytes = tuple((name, b"" if text is None else text) for name, text in received)
+        headers, said = read_headers(received)
+        assert headers == as_bytes
+        unread = delivery(as_bytes)
+        assert outcome(attrs.evolve(unread, headers=headers, said=said), cap) == outcome(
+            unread, cap
+        )
+
+
+def test_what_a_thousand_messages_say_alike_is_kept_once() -> None:
+    def received(number: int) -> Headers:
+        event = Event("order.created", {}, user_id=f"customer {number}")
+        headers = encode(event, topic="t", key="7", source="s", max_bytes=CAP).headers
+        # Names and bytes of their own, as they come from a socket.
+        fresh = [(name.encode().decode(), bytes(bytearray(text))) for name, text in headers]
+        return read_headers(fresh)[0]
+
+    pairs = [*zip(received(1), received(2), strict=True)]
+    assert all(one[0] is other[0] for one, other in pairs), "names"
+    alike = {one[0] for one, other in pairs if one is other}
+    assert alike == {"ce_specversion", "ce_source", "ce_type", "content-type"}
+
+
+def test_a_delivery_with_other_headers_is_not_read_by_those_it_had() -> None:
+    headers, said = read_headers(NEEDED)
+    before = attrs.evolve(delivery(headers), said=said)
+    other = tuple((name, b"2" if name == "ce_id" else text) for name, text in NEEDED)
+    assert decode(before, max_bytes=CAP).event.id == "1"
+    assert decode(attrs.evolve(before, headers=other), max_bytes=CAP).event.id == "2"

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vectis.core.exceptions import DecodeError, EncodeError
-from vectis.core.jsontext import MAX_DEPTH, from_json, rfc3339, to_json
+from vectis.core.jsontext import MAX_DEPTH, SHALLOW, from_json, rfc3339, to_json
 
 
 class Status(Enum):
@@ -268,6 +268,13 @@ class TestReading:
     ) -> None:
         with pytest.raises(DecodeError, match=r"depth limit|nested deeper than 254"):
             from_json(opening * levels + b"1" + closing * levels)
+
+    def test_the_shortest_text_that_is_too_deep(self) -> None:
+        deepest = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+        assert len(deepest) + 1 == SHALLOW
+        from_json(deepest + b" ")
+        with pytest.raises(DecodeError, match="nested deeper than 254"):
+            from_json(b"[" + deepest + b"]")
 
     def test_nesting_up_to_the_limit_and_many_brackets_side_by_side_are_fine(self) -> None:
         assert from_json(b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH) == nested(MAX_DEPTH)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.util import calc_crc32c
 
 from tests.kafka.groups import committed
-from tests.kafka.records import read_all, write, write_named
+from tests.kafka.records import CHECKSUM, read_all, write, write_named
 from tests.kafka.topics import create_topic, unique_name
 from tests.redpanda.counter import Counter
 from tests.redpanda.test_foreign_records import GOOD
@@ -143,5 +144,26 @@ def test_a_damaged_batch_stands_still_until_somebody_passes_over_it(
             while len(member.deliveries) < 5:
                 await member.fetch()
             assert offsets(member.deliveries, 1) == [0, 2]
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_what_comes_before_a_broken_record_in_the_same_batch_is_not_kept_back(
+    own_broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = create_topic(own_broker.servers, unique_name("broken"), partitions=1)
+    write_named(own_broker.servers, topic, [b"one", b"two", b"three"], name=b"name")
+    (log,) = Path(own_broker.log.parent, "data").rglob(f"{topic}-0/*0.log")
+    before, name, after = log.read_bytes().rpartition(b"name")
+    batch = bytearray(before[:-1] + b"\x01" + name + after)  # its length: -1
+    batch[CHECKSUM] = calc_crc32c(bytes(batch[CHECKSUM.stop :])).to_bytes(4, "big")
+    log.write_bytes(batch)
+
+    async def main() -> None:
+        async with Member(transport(own_broker.servers), topic, unique_name("group")) as member:
+            while "cannot be read on" not in caplog.text or len(member.deliveries) < 2:
+                await member.fetch()
+            assert offsets(member.deliveries, 0) == [0, 1]
+            assert f"{topic}/0 cannot be read on from offset 2" in caplog.text
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
