@@ -158,14 +158,12 @@ class Intake:
         wanted = self._wanted
         if wanted is None:
             wanted = self._wanted = self.held - self._paused - self._standing.partitions
-        if not wanted:
-            return []
-        if sum(len(self._ahead.get(where, ())) for where in wanted) < most:
+        if wanted and sum(len(self._ahead.get(where, ())) for where in wanted) < most:
             await self._receive(wanted, _TIMES * most)
-        found = self._from_ahead(most)
+        found = self._from_ahead(most)  # also of one that stands still by now
         if found:
             self._heard = monotonic()
-        elif has_ended(self.consumer):
+        elif wanted and has_ended(self.consumer):
             raise Ended(f"{self._named}: aiokafka has stopped fetching")
         return found
 
