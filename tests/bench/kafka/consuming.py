@@ -34,9 +34,9 @@ _PAUSE = 0.01  # seconds that a waiting handler waits
 
 _RAW = "aiokafka: getmany, read the JSON, commit each batch"
 _SPIKE = "lanes and a watermark by hand, nothing else"
-_WORKER = "worker"
+_WORKER, _ON_UVLOOP = "worker", "worker on uvloop"
 _LEAST, _MOST = "FastStream, at least once", "FastStream, at most once"
-_WAITING = "worker, {size} at once"
+_WAITING, _WAITING_ON_UVLOOP = "worker, {size} at once", "worker on uvloop, {size} at once"
 _WAITING_SPIKE = "lanes and a watermark by hand, {size} at once"
 _SIZES = {500: 35_000, 1000: 50_000}  # handlers at once, and messages a second that were promised
 _WORKERS = "FastStream, at most once, 100 workers, no order"
@@ -55,18 +55,24 @@ async def consuming_figures(servers: str, topic: str, rounds: int, folder: Path)
     nothing = Laps("consuming, the handler does nothing")
     waiting = Laps(f"consuming, the handler waits {_PAUSE * 1000:g} ms, 1,000 keys")
     pause, work = partial(asyncio.sleep, _PAUSE), partial(_work, folder=folder)
+    on_uvloop = partial(work, event_loop="uvloop")
     # As many messages as each can take in half a second to a second; where handlers wait, more, as
     # the ten thousand that are held at first are unpacked and not handled.
     turns: list[tuple[Laps, str, int, Callable[..., Awaitable[int]]]] = [
         (nothing, _RAW, 100_000, _by_hand),
         (nothing, _SPIKE, 50_000, partial(_spike, size=100, pause=0.0)),
         (nothing, _WORKER, 50_000, work),
+        (nothing, _ON_UVLOOP, 50_000, on_uvloop),
         (nothing, _LEAST, 1_000, partial(faststream_consume, **AT_LEAST_ONCE)),
         (nothing, _MOST, 10_000, partial(faststream_consume, **AT_MOST_ONCE)),
         *(
             (waiting, name.format(size=size), 100_000, partial(consume, size=size, pause=_PAUSE))
             for size in _SIZES
-            for name, consume in ((_WAITING_SPIKE, _spike), (_WAITING, work))
+            for name, consume in (
+                (_WAITING_SPIKE, _spike),
+                (_WAITING, work),
+                (_WAITING_ON_UVLOOP, on_uvloop),
+            )
         ),
         (waiting, _LEAST, 80, partial(faststream_consume, wait=pause, **AT_LEAST_ONCE)),
         (
@@ -87,10 +93,11 @@ async def consuming_figures(servers: str, topic: str, rounds: int, folder: Path)
         nothing.rate(_SPIKE, _RAW),
         nothing.rate(_WORKER, _RAW, ratio),
         nothing.rate(_WORKER, bar=Bar(120_000, least=True, of="value")),
+        nothing.rate(_ON_UVLOOP, _RAW),
         nothing.rate(_LEAST, _RAW),
         nothing.rate(_MOST, _RAW),
         nothing.cost(_RAW),
-        *(nothing.cost(name, _RAW) for name in (_SPIKE, _WORKER, _LEAST, _MOST)),
+        *(nothing.cost(name, _RAW) for name in (_SPIKE, _WORKER, _ON_UVLOOP, _LEAST, _MOST)),
         *_of_waiting(waiting.rate, {n: Bar(r, least=True, of="value") for n, r in _SIZES.items()}),
         *_of_waiting(waiting.cost, dict.fromkeys(_SIZES, Bar(_CPU, of="value"))),
     ]
@@ -101,7 +108,11 @@ def _of_waiting(figure: Callable[..., Figure], bars: Mapping[int, Bar]) -> list[
     figures = []
     for size, bar in bars.items():
         by_hand = _WAITING_SPIKE.format(size=size)
-        figures += [figure(by_hand), figure(_WAITING.format(size=size), by_hand, bar)]
+        figures += [
+            figure(by_hand),
+            figure(_WAITING.format(size=size), by_hand, bar),
+            figure(_WAITING_ON_UVLOOP.format(size=size), by_hand),
+        ]
     return figures + [figure(name) for name in (_LEAST, _WORKERS)]
 
 
@@ -114,6 +125,7 @@ async def _work(
     folder: Path,
     size: int | None = None,
     pause: float = 0.0,
+    event_loop: str = "asyncio",
 ) -> int:
     """Let a worker handle that many messages, and measure from the first to the last of them.
 
@@ -130,6 +142,7 @@ async def _work(
         pause=pause,
         count=count,
         concurrency=size,
+        event_loop=event_loop,
     ) as process:
         await asyncio.to_thread(until, lambda: seen.moments()[0] > 0, process)
     watch.passed, watch.busy = seen.moments()

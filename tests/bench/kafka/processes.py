@@ -62,6 +62,7 @@ def worker_process(
     pause: float = 0.0,
     count: int = 0,
     concurrency: int | None = None,
+    event_loop: str = "asyncio",
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker, and end it with SIGTERM afterwards if it has not ended.
 
@@ -76,6 +77,7 @@ def worker_process(
         pause: Seconds that the handler waits.
         count: How many messages `handlers.measure` measures.
         concurrency: How many handlers run at once; None: as many as by default.
+        event_loop: What it runs on.
     """
     settings = {
         "VECTIS_REDPANDA_BOOTSTRAP_SERVERS": servers,
@@ -85,6 +87,7 @@ def worker_process(
         "BENCH_HANDLER": handler,
         "BENCH_PAUSE": str(pause),
         "BENCH_COUNT": str(count),
+        "VECTIS_CONSUMER_EVENT_LOOP": event_loop,
     }
     if concurrency is not None:
         settings["VECTIS_CONSUMER_CONCURRENCY"] = str(concurrency)

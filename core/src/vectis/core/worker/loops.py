@@ -35,7 +35,6 @@ def loop_factory(name: Literal["asyncio", "uvloop"]) -> Callable[[], AbstractEve
     except ImportError as error:
         raise ConfigError(
             f'[consumer] event_loop, or VECTIS_CONSUMER_EVENT_LOOP, is "{name}", which does not '
-            f"import here: {error}. Install it with `pip install vectis-core[{name}]`, or take the "
-            "setting out"
+            f"import here: {error}. Install it with `pip install {name}`, or take the setting out"
         ) from error
     return made
