@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from tests.kafka.leftovers import run
@@ -12,10 +13,11 @@ from tests.kafka.leftovers import run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["read", "read_all", "write", "write_named"]
+__all__ = ["read", "read_all", "with_checksum", "write", "write_at", "write_named"]
 
 STANDS_IN = "ZZZZ"  # for a header's name
 CHECKSUM = slice(17, 21)  # of what follows in a batch
+LAST_PLACE = slice(23, 27)  # the offset of the last record, within the batch
 
 
 def write(
@@ -70,13 +72,50 @@ def write_named(
                 headers = [(STANDS_IN, b"value")]
                 batch.append(key=b"7", value=value, timestamp=None, headers=headers)
             written = bytearray(batch._build().replace(STANDS_IN.encode(), name))
-            written[CHECKSUM] = calc_crc32c(bytes(written[CHECKSUM.stop :])).to_bytes(4, "big")
-            batch._buffer = written
+            batch._buffer = with_checksum(written)
             await (await producer.send_batch(batch, topic, partition=partition))
         finally:
             await producer.stop()
 
     run(main())
+
+
+def write_at(servers: str, topic: str, places: Sequence[int]) -> None:
+    """Write a batch of partition 0 whose records have offsets that no client would give them.
+
+    Brokers look at how many there are, and at nothing else of their offsets.
+
+    Args:
+        servers: The bootstrap servers.
+        topic: Where to.
+        places: The offset of each record within the batch; it is the record's value as well.
+    """
+    built = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for place in places:
+        built.append(place, 0, b"7", b"%d" % place, [])
+    written = built.build()
+    written[LAST_PLACE] = (len(places) - 1).to_bytes(4, "big")
+
+    async def main() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=servers)
+        try:
+            await producer.start()
+            batch = producer.create_batch()
+            for _ in places:
+                batch.append(key=b"7", value=b"", timestamp=None)
+            batch._build()
+            batch._buffer = with_checksum(written)
+            await (await producer.send_batch(batch, topic, partition=0))
+        finally:
+            await producer.stop()
+
+    run(main())
+
+
+def with_checksum(batch: bytearray) -> bytearray:
+    """Return a batch with the checksum of what is in it now."""
+    batch[CHECKSUM] = calc_crc32c(bytes(batch[CHECKSUM.stop :])).to_bytes(4, "big")
+    return batch
 
 
 def read(servers: str, topic: str, count: int, **settings: Any) -> list[bytes | None]:

@@ -42,6 +42,9 @@ _TIME_SHAPES = frozenset(
 )
 _read_time = datetime.fromisoformat
 
+# Of no CloudEvent in binary mode, or of none that is right.
+_UNUSUAL = (LookupError, ValueError, TypeError, AttributeError)
+
 Said = tuple["Headers", "Layout", "Stated", int, datetime | None]
 """The headers, where their attributes stand, what thousands of them state alike, the bytes of all
 names and texts, and the time that is told. A plain tuple: a class costs four times as much to make.
@@ -50,12 +53,13 @@ names and texts, and the time that is told. A plain tuple: a class costs four ti
 
 def read_headers(
     received: Sequence[tuple[str, bytes | None]],
-) -> tuple[Headers, Said | tuple[()]]:
+) -> tuple[Headers, Said | tuple[()] | None]:
     """Return headers to keep in a delivery, and what they say, for its `said`.
 
     For a transport that makes deliveries of what it received: names, and what thousands of messages
     state alike, are kept once for all of them. That is half of what a message of 300 bytes takes,
-    and whoever decodes the delivery need not look at its headers again.
+    and whoever decodes the delivery need not look at its headers again. Of names that nobody has
+    decoded yet nothing is said.
 
     Args:
         received: Names and bytes, in order. Other programs may write a header without any bytes:
@@ -70,35 +74,52 @@ def read_headers(
         >>> decode(delivery, max_bytes=1_000).event.id
         '7'
     """
-    said = _read(received, keep=True)
-    if said:
-        return said[0], said
-    return tuple([(name, value or b"") for name, value in received]), ()
+    try:
+        layout = _latest.get(len(received))
+        picked = None if layout is None else layout.share(received)
+        if picked is None:
+            layout = _layouts.get(tuple([name for name, _ in received]))
+            if layout is None:
+                # To make one of hostile names takes milliseconds, and a fetch is read in one go:
+                # whoever decodes makes it, and gives way to others in between.
+                return _whole(received), None
+            _latest[len(received)] = layout
+            picked = layout.share(received)
+            assert picked is not None  # it is the layout of these very names
+        assert layout is not None  # without one nothing was picked
+        said = _said(layout, picked)
+    except _UNUSUAL:
+        return _whole(received), ()
+    return (said[0], said) if said else (_whole(received), ())
 
 
 def said_by(headers: Headers) -> Said | tuple[()]:
     """Return what headers say, nothing when that takes a closer look; none of them is changed."""
-    return _read(headers, keep=False)
-
-
-def _read(headers: Sequence[tuple[str, bytes | None]], *, keep: bool) -> Said | tuple[()]:
     try:
         layout = _latest.get(len(headers)) or _layout_of(headers)
-        picked = layout.share(headers) if keep else layout.pick(headers)
+        picked = layout.pick(headers)
         if picked is None:
             layout = _layout_of(headers)
-            picked = layout.share(headers) if keep else layout.pick(headers)
+            picked = layout.pick(headers)
             assert picked is not None  # it is the layout of these very names
-        kept, stated, own, id, time = picked
-        if own.translate(None, _PLAIN) or not id:  # something is left: all of them in one look
-            return ()
-        if time is None:
-            return kept, layout, stated, stated.size + len(own), None
-        if time.translate(_DIGITS_AS_ZERO) not in _TIME_SHAPES:
-            return ()
-        return kept, layout, stated, stated.size + len(own), _read_time(time.decode())
-    except (LookupError, ValueError, TypeError, AttributeError):
-        return ()  # no CloudEvent in binary mode, or none that is right
+        return _said(layout, picked)
+    except _UNUSUAL:
+        return ()
+
+
+def _whole(received: Sequence[tuple[str, bytes | None]]) -> Headers:
+    return tuple([(name, value or b"") for name, value in received])
+
+
+def _said(layout: Layout, picked: Picked) -> Said | tuple[()]:
+    headers, stated, own, id, time = picked
+    if own.translate(None, _PLAIN) or not id:  # something is left: all of them in one look
+        return ()
+    if time is None:
+        return headers, layout, stated, stated.size + len(own), None
+    if time.translate(_DIGITS_AS_ZERO) not in _TIME_SHAPES:
+        return ()
+    return headers, layout, stated, stated.size + len(own), _read_time(time.decode())
 
 
 Picked = tuple["Headers", "Stated", bytes, bytes, bytes | None]
@@ -191,7 +212,7 @@ _latest: dict[int, Layout] = {}
 """The layout that was met last, by the number of headers: it is likely to be the next one too."""
 
 
-def _layout_of(headers: Sequence[tuple[str, bytes | None]]) -> Layout:
+def _layout_of(headers: Headers) -> Layout:
     layout = _latest[len(headers)] = _layouts[tuple([name for name, _ in headers])]
     return layout
 

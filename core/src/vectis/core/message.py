@@ -85,6 +85,19 @@ class Delivery:
     attempt: int = 1
     said: Said | tuple[()] | None = attrs.field(default=None, eq=False, repr=False)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # For another process: what the headers say is read there again.
+        return type(self), (
+            self.topic,
+            self.partition,
+            self.offset,
+            self.key,
+            self.value,
+            self.headers,
+            self.timestamp,
+            self.attempt,
+        )
+
     @property
     def place(self) -> str:
         """`topic/partition@offset`: what logs and errors say instead of the payload."""

@@ -17,6 +17,7 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, PartitionRecords
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.util import decode_varint_py
 
 from vectis.core.codec import read_headers
 from vectis.core.message import Delivery
@@ -134,7 +135,7 @@ def _unpacked(
     runs = _in_runs(source)
     try:
         while len(records) < most:
-            runs.room = most - len(records)
+            runs.room, runs.first = most - len(records), source.next_fetch_offset
             records += next(source)
     except StopIteration:
         received._partition_records = None
@@ -175,17 +176,23 @@ class _Runs:
     What batches mean, with their checksums, transactions and gaps, stays aiokafka's business. Going
     through it with each record costs more than unpacking that record does.
 
+    Nothing here may refer to aiokafka's records of the partition, which refer to this: what a fetch
+    has brought would stay until the collector looks for cycles, and the worker's seldom does.
+
     Args:
-        source: aiokafka's records of one partition.
+        batches: aiokafka's.
+        partition: Where they come from.
 
     Attributes:
-        room: How many records the next run may have.
+        first: The offset that is to come next; the last batch may begin below it.
+        room: How many records the next run may have, at least one.
     """
 
-    def __init__(self, source: PartitionRecords) -> None:
-        self.room = 0
-        self.source = source
-        self._batches = source._records
+    def __init__(self, batches: Any, partition: KafkaPartition) -> None:
+        self.partition = partition
+        self.first = 0
+        self.room = 1
+        self._batches = batches
 
     def has_next(self) -> bool:
         """Return whether there is another batch."""
@@ -212,28 +219,31 @@ class _Batch:
 
     def __iter__(self) -> Iterator[_Run]:
         runs = self._runs
-        deliveries = _deliveries(runs.source, self._batch)
-        while True:
+        deliveries = _deliveries(runs.partition, runs.first, self._batch)
+        failed: Exception | None = None
+        while failed is None:
             run: list[Delivery] = []
-            failed: Exception | None = None
             try:
                 run.extend(islice(deliveries, runs.room))  # what comes before an error is kept
             except Exception as error:
                 failed = error
             if run:
                 yield _Run(run, run[-1].offset)
-            if failed is not None:
-                raise failed
-            if not run:
+            elif failed is None:
                 return
+        try:
+            raise failed
+        finally:
+            del failed  # it holds this frame
 
 
 def _in_runs(source: PartitionRecords) -> _Runs:
     """Have aiokafka's records of one partition come in runs."""
     runs = source._records
     if not isinstance(runs, _Runs):
-        runs = source._records = _Runs(source)
+        runs = source._records = _Runs(runs, source._tp)
         source._consumer_record = _of_run
+    runs.first = source.next_fetch_offset
     return runs
 
 
@@ -241,12 +251,17 @@ def _of_run(partition: KafkaPartition, run: _Run) -> list[Delivery]:
     return run.deliveries
 
 
-def _deliveries(source: PartitionRecords, batch: Any) -> Iterator[Delivery]:
-    (topic, number), first = source._tp, source.next_fetch_offset
+def _deliveries(partition: KafkaPartition, first: int, batch: Any) -> Iterator[Delivery]:
+    (topic, number), end = partition, batch.next_offset
     for record in batch:
         offset = record.offset
-        if offset < first:  # a batch comes as a whole, also to who wants the rest of it
+        if offset < first:
+            # A batch comes as a whole, also to who wants the rest of it. And brokers do not look at
+            # the offsets in it: of two that are the same one counts, as with aiokafka.
             continue
+        if offset >= end:
+            raise errors.CorruptRecordException(f"offset {offset} in a batch that ends at {end}")
+        first = offset + 1
         headers, said = read_headers(record.headers)
         yield Delivery(
             topic, number, offset, record.key, record.value, headers, record.timestamp, 1, said
@@ -322,6 +337,10 @@ class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]
     """A batch in which the names of headers may be any bytes."""
 
     _buffer: bytearray
+
+    def _read_msg(self) -> Any:
+        # Not aiokafka's in C: with a length that is none it reads beyond the batch.
+        return super()._read_msg(decode_varint_py)
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
