@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import logging
 import os
@@ -22,6 +21,7 @@ from vectis.core.forks import SignalsOfChildren
 from vectis.core.redact import one_line
 from vectis.core.trial import trial
 from vectis.core.worker.errors import text_of
+from vectis.core.worker.heap import tune_heap
 from vectis.core.worker.loops import loop_factory
 from vectis.core.worker.worker import Worker
 
@@ -41,20 +41,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # then its process group, and Ctrl-C reaches it from the terminal and from its parent.
 _ECHO = 0.2
 
-_COLLECT_AFTER = 20_000  # objects; saves 7 % of a no-op handler's time on a broker
-
 _OVERTIME = 4.5  # seconds after the time to drain; with 25 s that is just within the usual 30 s
-
-
-def _tune_collector() -> None:
-    """Have Python look for cycles less often, and not among what was imported.
-
-    A worker makes and drops thousands of objects for each fetch, hardly any of them in a cycle. The
-    process is the worker's own; one that merely contains a worker is left as it is.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def import_handlers(modules: Iterable[str]) -> None:
@@ -142,7 +129,7 @@ def run(
     made_loop = loop_factory(hub.consumer_settings.event_loop)
     import_handlers((*hub.consumer_settings.modules, *modules))
     worker = Worker(hub)
-    _tune_collector()
+    tune_heap()
     if made is not None:
         made(worker)
     with asyncio.Runner(loop_factory=made_loop) as runner:
