@@ -57,14 +57,18 @@ class Progress:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
+        late = 0.0  # seconds from when the last commit was due until it was made
         while True:
             if not self._something.is_set():
                 await self._something.wait()
                 began = loop.time()
-            # From one beginning to the next: what comes again after a kill is of one interval.
-            await asyncio.sleep(began + self._interval - loop.time())
+            # What comes again after a kill is of one interval: of the time from when one commit
+            # looked at what is finished until the next one is made.
+            due = began + self._interval - late
+            await asyncio.sleep(due - loop.time())
             began = loop.time()
             await self.commit()
+            late = min(loop.time() - due, self._interval / 2)
 
     async def commit(self) -> None:
         """Commit what is finished; on an error it stays noted, and is committed next time."""
