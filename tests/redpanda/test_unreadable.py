@@ -161,29 +161,60 @@ def test_a_record_beyond_its_batch_stands_still_and_what_is_behind_it_is_not_tak
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
+class Alive:
+    """What there is of aiokafka's records, with nobody looking for cycles.
+
+    A worker's collector seldom does: megabytes in one would be there for as good as ever.
+    """
+
+    def __enter__(self) -> Alive:
+        gc.collect()
+        gc.disable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.enable()
+
+    def of(self, kind: type) -> int:
+        return sum(type(one) is kind for one in gc.get_objects())
+
+
 def test_what_a_fetch_has_brought_is_gone_with_its_last_record(
     broker: Shared, new_topic: Callable[..., str]
 ) -> None:
-    """A worker's collector seldom looks for cycles: megabytes in one would be there for ever."""
     topic = new_topic(partitions=1)
 
-    async def main() -> int:
+    async def main() -> None:
         reading = transport(broker.servers)
         async with Member(reading, topic, None) as member:
             for number in range(20):
                 await reading.carrier(topic).send(Message(topic, b"2", b"%d" % number))
                 while len(member.deliveries) <= number:
                     await member.fetch()
-            alive = sum(isinstance(one, PartitionRecords) for one in gc.get_objects())
+            assert alive.of(PartitionRecords) <= 1
         await reading.close()
-        return alive
 
-    gc.collect()
-    gc.disable()
-    try:
-        assert asyncio.run(asyncio.wait_for(main(), DEADLINE)) <= 1
-    finally:
-        gc.enable()
+    with Alive() as alive:
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_what_is_left_out_or_cannot_be_read_is_gone_as_well(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(partitions=1)
+    create_topic(broker.servers, f"{topic}.dlq", partitions=1)
+
+    async def main() -> None:
+        async with Member(transport(broker.servers), topic, None) as member:
+            for number in range(10):
+                while len(member.deliveries) < 3 * number + 3:
+                    await member.fetch()
+                await member.consumer.seek(TopicPartition(topic, 0), 0)
+            assert alive.of(PartitionRecords) <= 2
+
+    write_named(broker.servers, topic, [b"one", b"two", b"three"], name=NAME)
+    with Alive() as alive:
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
 def test_a_damaged_batch_stands_still_until_somebody_passes_over_it(

@@ -6,7 +6,7 @@ and deliveries back into events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import attrs
 
@@ -85,18 +85,10 @@ class Delivery:
     attempt: int = 1
     said: Said | tuple[()] | None = attrs.field(default=None, eq=False, repr=False)
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         # For another process: what the headers say is read there again.
-        return type(self), (
-            self.topic,
-            self.partition,
-            self.offset,
-            self.key,
-            self.value,
-            self.headers,
-            self.timestamp,
-            self.attempt,
-        )
+        plain = self if self.said is None else attrs.evolve(self, said=None)
+        return object.__reduce_ex__(plain, protocol)
 
     @property
     def place(self) -> str:

@@ -96,7 +96,8 @@ def _drained(fetcher: Any, partitions: Collection[Any], most: int) -> Taken:
     for partition in [*fetcher._records]:
         if partition not in partitions:
             if not fetcher._subscriptions.is_assigned(partition):
-                del fetcher._records[partition]
+                gone = fetcher._records.pop(partition)
+                _let_go(getattr(gone, "_partition_records", None))  # an error has none
             continue
         received = fetcher._records[partition]
         if isinstance(received, FetchError):
@@ -128,23 +129,34 @@ def _unpacked(
 ) -> tuple[list[Delivery], Failed | None]:
     """Take records, up to the first one that cannot be read, and move the partition on."""
     records: list[Delivery] = []
+    source = received._partition_records
     if not received.check_assignment(partition):
+        _let_go(source)
         return records, None  # it came for an earlier assignment, or from another offset
     failed: Exception | None = None
-    source = received._partition_records
     runs = _in_runs(source)
     try:
         while len(records) < most:
             runs.room, runs.first = most - len(records), source.next_fetch_offset
-            records += next(source)
+            run = next(source)
+            records += run
+            run.clear()  # aiokafka's generator keeps it until the partition's next turn
     except StopIteration:
         received._partition_records = None
     except Exception as error:
-        failed = error
+        # Its frames hold what was fetched, and this one holds it.
+        failed = error.with_traceback(None)
+        failed.__cause__ = failed.__context__ = None
     received._assignment.state_value(partition).consumed_to(source.next_fetch_offset)
     if failed is not None:
         return records, Failed(failed, source.next_fetch_offset, unpacking=True)
     return records, None
+
+
+def _let_go(source: PartitionRecords | None) -> None:
+    """Have what was fetched go with who refers to it: aiokafka's generator refers to itself."""
+    if source is not None:
+        source._records_iterator = None
 
 
 def _told(fetcher: Any, partition: KafkaPartition, error: Exception) -> Failed | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 
 __all__ = ["tune_heap"]
@@ -28,8 +27,10 @@ def tune_heap() -> None:
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
     try:
+        import ctypes  # here, as not every Python has it
+
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
+    except (ImportError, AttributeError, OSError, TypeError):
         return  # another C library, which knows nothing of this
     mallopt(_M_MMAP_THRESHOLD, _APART)
     mallopt(_M_TRIM_THRESHOLD, _KEPT)

@@ -63,7 +63,8 @@ class Progress:
                 await self._something.wait()
                 began = loop.time()
             # What comes again after a kill is of one interval: of the time from when one commit
-            # looked at what is finished until the next one is made.
+            # looked at what is finished until the next one is made. One that takes longer than half
+            # of it is slow, and not to be made twice as often.
             due = began + self._interval - late
             await asyncio.sleep(due - loop.time())
             began = loop.time()
