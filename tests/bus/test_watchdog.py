@@ -86,15 +86,21 @@ def test_a_handler_over_the_budget_is_named_and_told_where_longer_work_belongs(
     assert "longer work belongs in a consumer (@on_event) or a workflow" in message
 
 
-def test_the_right_one_of_several_is_named(hub: Hub, records: Records) -> None:
+def test_the_right_one_of_several_is_named(records: Records) -> None:
     async def before(event: Event) -> None: ...
 
     def after(event: Event) -> None: ...
 
-    for handler in (before, before, over_the_budget, after, before):
-        hub.subscribe("a", handler)
-    emit(hub, "a")
-    assert len(records.about("app:over_the_budget on a took")) == len(records.about(" took ")) == 1
+    while not (said := records.about(" took ")):
+        hub = Hub({"bus": {"budget_ms": BUDGET * 1000}}, plugins={"bus": Bus}, discover=False)
+        for handler in (before, before, over_the_budget, after, before):
+            hub.subscribe("a", handler)
+        emit(hub, "a")
+        if records.about("without letting any thread run"):
+            # The machine gave the watchdog's thread no turn, so that it cannot know which: once
+            # more. What it says then is held by a test of its own.
+            records.messages.clear()
+    assert len(said) == len(records.about("app:over_the_budget on a took")) == 1
 
 
 def test_a_handler_that_vetoes_after_too_long_is_named_too(hub: Hub, records: Records) -> None:
