@@ -11,7 +11,7 @@ from aiokafka.record.util import calc_crc32c
 from tests.kafka.leftovers import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["read", "read_all", "with_checksum", "write", "write_at", "write_named"]
 
@@ -62,22 +62,9 @@ def write_named(
     aiokafka takes names that are text only; librdkafka writes any.
     """
     assert len(name) == len(STANDS_IN), "the record has its length in it"
-
-    async def main() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=servers)
-        try:
-            await producer.start()
-            batch = producer.create_batch()
-            for value in values:
-                headers = [(STANDS_IN, b"value")]
-                batch.append(key=b"7", value=value, timestamp=None, headers=headers)
-            written = bytearray(batch._build().replace(STANDS_IN.encode(), name))
-            batch._buffer = with_checksum(written)
-            await (await producer.send_batch(batch, topic, partition=partition))
-        finally:
-            await producer.stop()
-
-    run(main())
+    _write_batch(
+        servers, topic, partition, values, lambda built: built.replace(STANDS_IN.encode(), name)
+    )
 
 
 def write_at(servers: str, topic: str, places: Sequence[int]) -> None:
@@ -90,22 +77,33 @@ def write_at(servers: str, topic: str, places: Sequence[int]) -> None:
         topic: Where to.
         places: The offset of each record within the batch; it is the record's value as well.
     """
-    built = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
     for place in places:
-        built.append(place, 0, b"7", b"%d" % place, [])
-    written = built.build()
+        builder.append(place, 0, b"7", b"%d" % place, [])
+    written = builder.build()
     written[LAST_PLACE] = (len(places) - 1).to_bytes(4, "big")
+    _write_batch(servers, topic, 0, [b""] * len(places), lambda built: written)
+
+
+def _write_batch(
+    servers: str,
+    topic: str,
+    partition: int,
+    values: Sequence[bytes],
+    changed: Callable[[bytearray], bytearray],
+) -> None:
+    """Write values in one batch, as `changed` makes it of what aiokafka has built."""
 
     async def main() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=servers)
         try:
             await producer.start()
             batch = producer.create_batch()
-            for _ in places:
-                batch.append(key=b"7", value=b"", timestamp=None)
-            batch._build()
-            batch._buffer = with_checksum(written)
-            await (await producer.send_batch(batch, topic, partition=0))
+            for value in values:
+                headers = [(STANDS_IN, b"value")]
+                batch.append(key=b"7", value=value, timestamp=None, headers=headers)
+            batch._buffer = with_checksum(changed(bytearray(batch._build())))
+            await (await producer.send_batch(batch, topic, partition=partition))
         finally:
             await producer.stop()
 

@@ -244,14 +244,21 @@ def test_a_damaged_batch_stands_still_until_somebody_passes_over_it(
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
+@pytest.mark.parametrize(
+    "broken",
+    # In the place of a header's name and of its length: -1, and all that an int can say, behind
+    # which a reader in C would look for the rest.
+    [b"\x01name", b"\xfe\xff\xff\xff\x0f"],
+    ids=["less than nothing", "beyond the batch"],
+)
 def test_what_comes_before_a_broken_record_in_the_same_batch_is_not_kept_back(
-    own_broker: Broker, caplog: pytest.LogCaptureFixture
+    broken: bytes, own_broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = create_topic(own_broker.servers, unique_name("broken"), partitions=1)
     write_named(own_broker.servers, topic, [b"one", b"two", b"three"], name=b"name")
     (log,) = Path(own_broker.log.parent, "data").rglob(f"{topic}-0/*0.log")
-    before, name, after = log.read_bytes().rpartition(b"name")
-    log.write_bytes(with_checksum(bytearray(before[:-1] + b"\x01" + name + after)))  # length: -1
+    before, _, after = log.read_bytes().rpartition(b"\x08name")
+    log.write_bytes(with_checksum(bytearray(before + broken + after)))
 
     async def main() -> None:
         async with Member(transport(own_broker.servers), topic, unique_name("group")) as member:

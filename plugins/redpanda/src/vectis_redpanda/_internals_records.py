@@ -194,15 +194,15 @@ class _Runs:
     Args:
         batches: aiokafka's.
         partition: Where they come from.
+        first: The offset that is to come next; the first batch may begin below it.
 
     Attributes:
-        first: The offset that is to come next; the last batch may begin below it.
         room: How many records the next run may have, at least one.
     """
 
-    def __init__(self, batches: Any, partition: KafkaPartition) -> None:
+    def __init__(self, batches: Any, partition: KafkaPartition, first: int) -> None:
         self.partition = partition
-        self.first = 0
+        self.first = first
         self.room = 1
         self._batches = batches
 
@@ -253,9 +253,8 @@ def _in_runs(source: PartitionRecords) -> _Runs:
     """Have aiokafka's records of one partition come in runs."""
     runs = source._records
     if not isinstance(runs, _Runs):
-        runs = source._records = _Runs(runs, source._tp)
+        runs = source._records = _Runs(runs, source._tp, source.next_fetch_offset)
         source._consumer_record = _of_run
-    runs.first = source.next_fetch_offset
     return runs
 
 
