@@ -545,6 +545,18 @@ def test_letters_of_a_handler_that_is_gone_are_not_to_be_replayed(
         assert "gives them to those of their handlers that are there; those of app:" in answer.out
 
 
+def test_an_event_loop_that_no_worker_could_start_on_fails(world: World) -> None:
+    assert statuses(world, "event loop", VECTIS_CONSUMER_EVENT_LOOP="asyncio") == {}
+    (world.here / "uvloop.py").write_text("raise ImportError('not on this machine')\n")
+    found = statuses(
+        world, "event loop", VECTIS_CONSUMER_EVENT_LOOP="uvloop", PYTHONPATH=str(world.here)
+    )
+    [(message, status)] = found.items()
+    assert status == "fail"
+    assert "not on this machine" in message
+    assert "pip install uvloop" in message
+
+
 def test_what_waits_for_the_group_is_counted_and_nothing_is_stored(world: World) -> None:
     world.config(WORKS)
     world.module("shop", CONSUMES.replace("a.b", "order.created"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.core.worker_world import keys_of
-from tests.system.workers import ORDERS, refused
+from tests.system.workers import NEEDS_UVLOOP, ORDERS, refused
 
 if TYPE_CHECKING:
     from tests.system.workers import Place
@@ -87,10 +87,12 @@ def test_after_sigkill_nothing_is_lost_and_only_the_uncommitted_comes_again(plac
         assert all(numbers == sorted(numbers) for numbers in by_key.values())
 
 
+@pytest.mark.parametrize("event_loop", ["asyncio", pytest.param("uvloop", marks=NEEDS_UVLOOP)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_delivery_in_hand_and_exits_with_0(
-    place: Place, number: signal.Signals
+    place: Place, number: signal.Signals, event_loop: str
 ) -> None:
+    place.config(event_loop=f'"{event_loop}"')
     place.module(
         """
         @on_event("order.created")

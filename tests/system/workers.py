@@ -13,6 +13,8 @@ from contextlib import suppress
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from vectis.core import Hub
 from vectis.core.message import Message
 from vectis_sqlite import SqliteSettings, SqliteTransport
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Receipt
 
-__all__ = ["ORDERS", "Place", "Started", "refused"]
+__all__ = ["NEEDS_UVLOOP", "ORDERS", "Place", "Started", "refused"]
 
 DEADLINE = 45.0
+
+NEEDS_UVLOOP = pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
 
 CONFIG = """
 [plugins]

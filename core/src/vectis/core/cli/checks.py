@@ -19,7 +19,7 @@ from vectis.core.cli.letter_checks import backlog, letters
 from vectis.core.cli.transport_checks import consumed_topics, transport
 from vectis.core.cli.version_checks import versions
 from vectis.core.default import use_hub
-from vectis.core.exceptions import TransportError, VectisError
+from vectis.core.exceptions import ConfigError, TransportError, VectisError
 from vectis.core.fitting import CORE
 from vectis.core.letters.scan import dead_letter_topics, known_topics
 from vectis.core.misnamed import misnamed
@@ -30,6 +30,7 @@ from vectis.core.safemode import HUB, default_distributions, uninstalled
 from vectis.core.settings import PluginsSettings
 from vectis.core.topics import topics_of_handler, unread
 from vectis.core.transport import Route
+from vectis.core.worker.loops import loop_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -207,6 +208,13 @@ def _group(hub: Hub) -> Iterator[Check]:
         )
 
 
+def _event_loop(hub: Hub) -> Iterator[Check]:
+    try:
+        loop_factory(hub.consumer_settings.event_loop)
+    except ConfigError as error:
+        yield Check("event loop", "fail", str(error))
+
+
 def _standing(hub: Hub) -> Iterator[Check]:
     group, topics = hub.consumer_settings.group, known_topics(hub)
     if group is None or not topics or hub.routing.for_topic(topics[0]) is None:
@@ -231,6 +239,7 @@ _QUESTIONS: tuple[Callable[[Hub], Iterator[Check]], ...] = (
     _starting,
     _topics,
     _group,
+    _event_loop,
     _overrides,
 )
 
