@@ -31,7 +31,7 @@ class Progress:
     Args:
         consumer: Stores the offsets.
         report: Its `uncommitted` tells why the last commit failed.
-        interval: Seconds from the first finished delivery to the commit.
+        interval: Seconds from the first finished delivery to the commit, at most.
     """
 
     def __init__(self, consumer: Consumer, report: Report, interval: float) -> None:
@@ -63,8 +63,8 @@ class Progress:
                 await self._something.wait()
                 began = loop.time()
             # What comes again after a kill is of one interval: of the time from when one commit
-            # looked at what is finished until the next one is made. One that takes longer than half
-            # of it is slow, and not to be made twice as often.
+            # looked at what is finished until the next one is made. After slow ones, a quick one
+            # waits for half of that nevertheless.
             due = began + self._interval - late
             await asyncio.sleep(due - loop.time())
             began = loop.time()
