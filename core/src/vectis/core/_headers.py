@@ -57,22 +57,28 @@ def read_headers(
     """Return headers to keep in a delivery, and what they say, for its `said`.
 
     For a transport that makes deliveries of what it received: names, and what thousands of messages
-    state alike, are kept once for all of them. That is half of what a message of 300 bytes takes,
-    and whoever decodes the delivery need not look at its headers again. Of names that nobody has
-    decoded yet nothing is said.
+    state alike, are kept once for all of them, and whoever decodes the delivery need not look at
+    its headers again.
 
     Args:
-        received: Names and bytes, in order. Other programs may write a header without any bytes:
-            None is kept as none.
+        received: Names and bytes, in order. Other programs may write a header whose bytes are None:
+            it is kept with `b""`.
+
+    Returns:
+        The headers, equal to what was received, and what they say: `()` when only the careful way
+        can tell, None when nobody has decoded a message with these names yet.
 
     Example:
         >>> from vectis.core.codec import decode, read_headers
         >>> from vectis.core.message import Delivery
         >>> received = [("ce_specversion", b"1.0"), ("ce_id", b"7"), ("ce_source", b"shop")]
-        >>> headers, said = read_headers([*received, ("ce_type", b"order.created")])
-        >>> delivery = Delivery("vectis.orders", 0, 7, None, b"{}", headers, said=said)
-        >>> decode(delivery, max_bytes=1_000).event.id
-        '7'
+        >>> received.append(("ce_type", b"order.created"))
+        >>> for _ in range(2):  # with the second message the names are known
+        ...     headers, said = read_headers(received)
+        ...     delivery = Delivery("vectis.orders", 0, 7, None, b"{}", headers, said=said)
+        ...     event = decode(delivery, max_bytes=1_000).event
+        >>> event.id, headers == tuple(received), bool(said)
+        ('7', True, True)
     """
     try:
         layout = _latest.get(len(received))
@@ -200,8 +206,8 @@ def _read_layout(names: tuple[str, ...]) -> Layout:
     )
     exec(source, values)
     return Layout(
-        pick=values["pick"],  # type: ignore[arg-type]  # both were made on the line before
-        share=values["share"],  # type: ignore[arg-type]
+        pick=values["pick"],  # type: ignore[arg-type]  # it was made on the line before
+        share=values["share"],  # type: ignore[arg-type]  # so was this
         own=tuple((name, at) for name, at in places.items() if name in _OWN),
         others=tuple((name, at) for name, at in places.items() if name not in _TOLD),
     )

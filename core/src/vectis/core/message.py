@@ -71,8 +71,8 @@ class Delivery:
         headers: Names and bytes, in order.
         timestamp: When the transport took it, in milliseconds since 1970 (UTC).
         attempt: Which attempt of a handler this is, from 1; each has a delivery of its own.
-        said: What the headers say, from a transport that had `codec.read_headers` make them; None
-            when nobody has looked.
+        said: What the headers say, as `codec.read_headers` returns it to a transport; None, which
+            is always right, when nobody has looked.
     """
 
     topic: str
