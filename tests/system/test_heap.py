@@ -19,12 +19,12 @@ def fetch():  # what a broker sends at once
     for _ in range(20):
         [bytearray(4 << 20) for _ in range(4)]
 
-before = gc.get_threshold()
+threshold, frozen = gc.get_threshold()[0], gc.get_freeze_count()  # Python may have some of its own
 {tuned}
 fetch()
 begun = faults()
 fetch()
-print(faults() - begun, gc.get_freeze_count() > 0, gc.get_threshold()[0] > before[0])
+print(faults() - begun, gc.get_freeze_count() > frozen, gc.get_threshold()[0] > threshold)
 """
 
 
