@@ -150,10 +150,10 @@ class Proxy:
         try:
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            _reset(back)  # first: who is cancelled a second time gets no further
             for way in passing:
                 way.cancel()
             await asyncio.gather(*passing, return_exceptions=True)
-            _reset(back)
 
     async def _pass(
         self, source: asyncio.StreamReader, to: asyncio.StreamWriter, flowing: asyncio.Event
