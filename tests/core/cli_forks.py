@@ -134,6 +134,7 @@ def _become(argv: list[str], cwd: str, environ: dict[str, str], streams: list[st
     sys.argv[:] = argv
     paths = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:1] = [str(Path(argv[0]).parent), *paths]
+    sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
     coverage.process_startup()
     for name in [name for name in os.environ if name.startswith("COVERAGE")]:
         del os.environ[name]

@@ -82,7 +82,9 @@ class World:
         """Return the environment of a command: nothing of Vectis's in it but these variables."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("VECTIS_")}
         kept.pop("NO_COLOR", None)
-        return {**kept, "PYTHONPATH": str(self.site), **variables}
+        # Of a module that is written twice in a second, Python would run the first one, compiled.
+        own = {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **own, **variables}
 
     def vectis(self, *arguments: str, **variables: str) -> Answer:
         """Run the command line, in a process of its own that is no terminal."""
