@@ -44,13 +44,10 @@ def take_apart(delivery: Delivery, size: int, max_bytes: int) -> Parts | None:
         size: Bytes of its value and key.
         max_bytes: The most bytes of these, its topic and its headers together.
     """
-    said, value = delivery.said, delivery.value
-    # What somebody made of a delivery with other headers says something else.
-    if said is None or (said and said[0] is not delivery.headers):
-        said = said_by(delivery.headers)
+    said, value = said_by(delivery._headers), delivery.value
     if not said:
         return None
-    _, _, stated, more, moment = said
+    _, stated, _, more, moment = said
     if size + more + len(delivery.topic) > max_bytes:
         return None
     try:
@@ -80,16 +77,16 @@ class Usual(Received):
     @property
     def version(self) -> int | None:
         """The version of the event type, when the sender named it."""
-        return self.parts[2][2].version
+        return self.parts[2][1].version
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here only for a slot that is still empty (or a name that does not exist).
         if name == "instances":
             self.instances = {}
             return self.instances
-        _, _, (headers, layout, stated, _, _), time = self.parts
+        _, _, (layout, stated, own, _, _), time = self.parts
         if name == "event":
-            said = {attribute: headers[place][1].decode() for attribute, place in layout.own}
+            said = {attribute: own[place].decode() for attribute, place in layout.own}
             self.event = Event.received(
                 self.type,
                 self.payload,
@@ -103,7 +100,7 @@ class Usual(Received):
             )
             return self.event
         if name == "envelope":
-            extensions = {name: headers[place][1].decode() for name, place in layout.others}
+            extensions = {name: own[place].decode() for name, place in layout.others}
             trace = extensions.pop("traceparent", "") or None
             if stated.schema is not None:
                 extensions["dataschema"] = stated.schema

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import attrs
 
+from vectis.core._headers import in_pairs
+
 if TYPE_CHECKING:
     from vectis.core._headers import Said
 
@@ -68,11 +70,9 @@ class Delivery:
         offset: The place in the partition. Offsets grow; numbers may be missing.
         key: The key's bytes, or None.
         value: The payload's bytes, or None for a tombstone.
-        headers: Names and bytes, in order.
+        headers: Names and bytes, in order; or what `codec.read_headers` has made of them.
         timestamp: When the transport took it, in milliseconds since 1970 (UTC).
         attempt: Which attempt of a handler this is, from 1; each has a delivery of its own.
-        said: What the headers say, as `codec.read_headers` returns it to a transport; None, which
-            is always right, when nobody has looked.
     """
 
     topic: str
@@ -80,14 +80,20 @@ class Delivery:
     offset: int
     key: bytes | None = None
     value: bytes | None = None
-    headers: Headers = ()
+    _headers: Headers | Said = attrs.field(
+        default=(), eq=in_pairs, repr=lambda kept: repr(in_pairs(kept))
+    )
     timestamp: int = 0
     attempt: int = 1
-    said: Said | tuple[()] | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def headers(self) -> Headers:
+        """Names and bytes, in order."""
+        return in_pairs(self._headers)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         # For another process: what the headers say is read there again.
-        plain = self if self.said is None else attrs.evolve(self, said=None)
+        plain = attrs.evolve(self, headers=self.headers)
         return object.__reduce_ex__(plain, protocol)
 
     @property

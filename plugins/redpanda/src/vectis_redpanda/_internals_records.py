@@ -273,10 +273,8 @@ def _deliveries(partition: KafkaPartition, first: int, batch: Any) -> Iterator[D
         if offset >= end:
             raise errors.CorruptRecordException(f"offset {offset} in a batch that ends at {end}")
         first = offset + 1
-        headers, said = read_headers(record.headers)
-        yield Delivery(
-            topic, number, offset, record.key, record.value, headers, record.timestamp, 1, said
-        )
+        headers = read_headers(record.headers)
+        yield Delivery(topic, number, offset, record.key, record.value, headers, record.timestamp)
 
 
 # ------------------------------------------------------------ what aiokafka cannot read
