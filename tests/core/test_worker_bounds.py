@@ -235,6 +235,40 @@ def test_handlers_that_block_the_loop_leave_it_a_turn_between_two_of_them() -> N
     assert shop.committed() == {0: handled}
 
 
+def test_handlers_that_go_on_in_the_same_turn_of_the_loop_do_not_each_make_it_longer() -> None:
+    shop, door = Shop(concurrency=20), asyncio.Event()
+    turn, turns, waiting = 0, list[int](), 0
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        nonlocal waiting
+        if not door.is_set():
+            waiting += 1
+            await door.wait()
+            return
+        turns.append(turn)
+        time.sleep(0.02)  # noqa: ASYNC251 - longer than what runs in one turn
+
+    def count(loop: asyncio.AbstractEventLoop) -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count, loop)
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        for number in range(60):
+            await shop.publish(number, key=str(number))
+        async with shop.at_work():
+            await eventually(lambda: waiting == 20)
+            count(asyncio.get_running_loop())
+            door.set()
+            await eventually(lambda: shop.committed() == {0: 60})
+
+    asyncio.run(main())
+    assert len(turns) == 40
+    assert max(map(turns.count, turns)) <= 2
+
+
 @pytest.mark.parametrize("waits", [False, True], ids=["and returns", "and is cancelled"])
 def test_a_handler_that_cancels_its_own_task_has_failed_alone(waits: bool) -> None:
     shop, calls = Shop(), list[int]()

@@ -183,8 +183,7 @@ class Engine:
             self._ended.set()
         if isinstance(job, Batch):
             following = [after for one, wait in answer if (after := self._after(one, wait))]
-            for after in reversed(following):
-                self._runners.follow(after)
+            self._runners.offer(following, first=True)
         elif (after := self._after(job, answer)) is not None:
             self._runners.follow(after)
 

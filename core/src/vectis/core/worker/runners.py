@@ -71,16 +71,19 @@ class Runners(Generic[T]):
         self._wave = 1  # how many runners are woken next
         self._closing = False
         self._running = 0
-        self._in_turn = False
-        self._until = 0.0  # monotonic seconds, when the turn is over
-        self._pausing = 0  # of these, those that only let the event loop have a turn
+        self._until = 0.0  # monotonic seconds, when the event loop is to have a turn
+        self._pausing = 0  # of these, those that wait for it
+        self._turn_comes = False
         self._bell: asyncio.Future[None] | None = None
         self.broken: Future[BaseException] = Future()
         """Done when a runner ended that should not have: what it ran is stuck."""
 
-    def offer(self, jobs: Iterable[T]) -> None:
-        """Run jobs as soon as their turn comes; on the event loop only."""
-        self._ready.extend(jobs)
+    def offer(self, jobs: Iterable[T], *, first: bool = False) -> None:
+        """Run jobs as soon as their turn comes, or before all that wait; on the event loop only."""
+        if first:
+            self._ready.extendleft(reversed([*jobs]))
+        else:
+            self._ready.extend(jobs)
         self._look_soon_if_needed()
 
     @property
@@ -89,9 +92,11 @@ class Runners(Generic[T]):
         return [(task, job) for task, job in self._tasks.copy().items() if job is not None]
 
     def follow(self, job: T) -> None:
-        """Run a job before all others that wait: it comes right after one that is done."""
+        """Run a job before all others that wait: it comes right after one that is done.
+
+        For `begin` and `done` only: the runner that calls them takes it next.
+        """
         self._ready.appendleft(job)
-        self._look_soon_if_needed()
 
     def cancel(self, wanted: Callable[[T], bool]) -> None:
         """Cancel the running jobs that are wanted; what is awaited for them ends in its own way."""
@@ -144,6 +149,8 @@ class Runners(Generic[T]):
         nothing, and a second runner would be woken for nothing.
         """
         self._looking = False
+        if not self._pausing:
+            self._begin_turn()
         if not self._ready or self._pausing:
             self._wave = 1
             return  # whoever pauses goes on in a moment
@@ -177,9 +184,7 @@ class Runners(Generic[T]):
             self._running += 1
             try:
                 while self._ready:
-                    if not self._in_turn:
-                        self._begin_turn(loop)
-                    elif monotonic() > self._until:
+                    if monotonic() > self._until:
                         await self._let_loop_turn(task)
                         continue
                     job = self._ready.popleft()
@@ -208,15 +213,16 @@ class Runners(Generic[T]):
             self._parked.append(bell)
             await self._until_woken(task, bell)
 
-    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Note when jobs have run for long enough; the event loop's next turn begins another."""
-        self._in_turn, self._until = True, monotonic() + _TURN
-        loop.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        self._in_turn = False
+    def _begin_turn(self) -> None:
+        # Only the event loop calls this, once in a turn: of many runners that go on in the same
+        # one, each would begin another.
+        self._turn_comes = False
+        self._until = monotonic() + _TURN
 
     async def _let_loop_turn(self, task: asyncio.Task[None]) -> None:
+        if not self._turn_comes:
+            self._turn_comes = True
+            task.get_loop().call_soon(self._begin_turn)
         self._pausing += 1
         try:
             await self._until_woken(task, asyncio.sleep(0))
