@@ -4,12 +4,14 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vectis.core._encode import now
 from vectis.core.codec import Envelope, Received, decode, encode
 from vectis.core.events import Event
 from vectis.core.exceptions import DecodeError, EncodeError, PublishError
@@ -550,3 +552,13 @@ def test_nothing_but_a_decode_error_comes_out(
         write(received.event)
     assert message.isprintable()
     assert len(message) < 500
+
+
+@given(st.integers(0, 10**18))
+@example(10**9 - 1)
+@example(999_999)
+def test_the_present_moment_is_written_as_datetime_writes_it(nanoseconds: int) -> None:
+    with patch("vectis.core._encode.time_ns", lambda: nanoseconds):
+        written = now().decode()
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
+    assert written == moment.isoformat(timespec="microseconds")

@@ -44,9 +44,11 @@ async def publishing_figures(servers: str, topic: str, rounds: int) -> list[Figu
     hub = Hub({"redpanda": {"bootstrap_servers": servers}})
     events = [{"event_type": TYPE, "payload": data, "key": KEYS[n % 1000]} for n in range(_COUNT)]
     before = use_hub(hub)
+    known = hub.catalogue.find(TYPE)  # where it is, Vectis writes one header more
+    same = message(topic, None if known is None else known.version)
     async with (
         hub,
-        raw_publisher(servers, message(topic)) as raw,
+        raw_publisher(servers, same) as raw,
         faststream_publisher(servers, topic, data) as faststream,
     ):
 

@@ -44,10 +44,15 @@ def payload(number: int) -> dict[str, Any]:
     return data
 
 
-def message(topic: str) -> Message:
-    """Return an event as Vectis writes it."""
+def message(topic: str, version: int | None = None) -> Message:
+    """Return an event as Vectis writes it; with its type's version, when that is in a catalogue."""
     return encode(
-        Event(TYPE, payload(7)), topic=topic, key=KEYS[7], source="vectis-core", max_bytes=10_000
+        Event(TYPE, payload(7)),
+        topic=topic,
+        key=KEYS[7],
+        source="vectis-core",
+        max_bytes=10_000,
+        version=version,
     )
 
 

@@ -167,16 +167,24 @@ def _further(causation_id: str | None, user_id: Any, traceparent: str | None) ->
 def now() -> bytes:
     """Return the present moment as RFC 3339 text.
 
-    Without datetime, whose `isoformat` costs three times as much as this.
+    Without datetime, whose `isoformat` costs five times as much as this where many ask in the same
+    millisecond.
     """
     moment = time_ns() // 1000
-    seconds = moment // 1_000_000
-    return b"%b.%06d+00:00" % (_second(seconds), moment - seconds * 1_000_000)
+    return _until_ms(moment // 1000) + _MICROSECONDS[moment % 1000]
+
+
+_MICROSECONDS = [b"%03d+00:00" % number for number in range(1000)]
 
 
 @lru_cache(maxsize=2)
-def _second(seconds: int) -> bytes:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19].encode()
+def _until_ms(moment: int) -> bytes:
+    return b"%b.%03d" % (_until_second(moment // 1000), moment % 1000)
+
+
+@lru_cache(maxsize=2)
+def _until_second(moment: int) -> bytes:
+    return datetime.fromtimestamp(moment, UTC).isoformat()[:19].encode()
 
 
 # Types, sources and versions come from code; the bound only stops a leak.
