@@ -269,6 +269,36 @@ def test_handlers_that_go_on_in_the_same_turn_of_the_loop_do_not_each_make_it_lo
     assert max(map(turns.count, turns)) <= 2
 
 
+def test_a_stop_waits_for_handlers_that_never_wait_no_longer_than_they_take() -> None:
+    shop = Shop(hooks=False, concurrency=1, shutdown_timeout=20 * DEADLINE)
+    begun, door = list[int](), asyncio.Event()
+
+    async def handle(event_type: str, payload: dict[str, Any]) -> None:
+        begun.append(payload["n"])
+        if payload["n"] == 3:
+            await door.wait()
+        elif payload["n"] == 1:
+            time.sleep(0.02)  # noqa: ASYNC251 - the event loop has a turn before the next one
+
+    shop.on("order.created", handle)
+
+    async def main() -> None:
+        for number, key in enumerate("abca"):
+            await shop.publish(number, key=key)
+        worker = Worker(shop.hub)
+        running = asyncio.ensure_future(worker.run())
+        await eventually(lambda: 3 in begun)
+        worker.stop()
+        await eventually(lambda: worker._engine._draining > 0)  # it waits for what was begun
+        door.set()
+        async with asyncio.timeout(DEADLINE):
+            await running
+
+    asyncio.run(main())
+    assert begun == [0, 3, 1, 2]
+    assert shop.committed() == {0: 4}
+
+
 @pytest.mark.parametrize("waits", [False, True], ids=["and returns", "and is cancelled"])
 def test_a_handler_that_cancels_its_own_task_has_failed_alone(waits: bool) -> None:
     shop, calls = Shop(), list[int]()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vectis.core.message import Headers
 
-__all__ = ["Said", "Stated", "in_pairs", "read_headers", "said_by"]
+__all__ = ["Said", "in_pairs", "read_headers", "said_by"]
 
 _LONGEST = 4096  # bytes of header names and of what they state: it bounds what is remembered
 _MOST = 64  # headers
@@ -56,9 +56,9 @@ costs four times as much to make.
 def read_headers(received: Sequence[tuple[str, bytes | None]]) -> Headers | Said:
     """Return headers for a delivery, in the form that costs least to keep and to decode.
 
-    For a transport that makes deliveries of what it received: of names, and of what thousands of
-    messages state alike, nothing is kept but once for all of them, and whoever decodes the delivery
-    need not look at its headers again. `Delivery.headers` makes pairs of it when somebody asks.
+    For a transport that makes deliveries of what it received: names, and what thousands of messages
+    state alike, are kept once for all of them, and whoever decodes the delivery need not look at
+    its headers again. `Delivery.headers` makes pairs of it when somebody asks.
 
     Args:
         received: Names and bytes, in order. Other programs may write a header whose bytes are None:
@@ -122,7 +122,7 @@ class Layout:
 
     Args:
         read: Takes headers and returns what they say; nothing when that takes a closer look, and
-            None when the names are others.
+            None when the names are others. A closer look is also what any of `_UNUSUAL` means.
         names: Of the headers that each message has for itself, in the order of their texts.
         own: The attributes among them, with the places of their texts.
         others: The attributes among them that are no field of an event, with their places.
@@ -227,7 +227,7 @@ class Stated:
         version: The version of the type, when the sender named it.
         schema: The `dataschema` when it is not ours.
         size: Bytes of these texts, and of the names of all headers.
-        pairs: The headers that say so, in the order of their attributes.
+        pairs: The headers that say so, in the order in which they stand there.
     """
 
     source: str

@@ -60,7 +60,7 @@ class Message:
         return size + sum(len(name) + len(value) for name, value in self.headers)
 
 
-@attrs.define
+@attrs.define(repr=False, match_args=False)
 class Delivery:
     """A message as it was received. Nobody changes one: a transport may hand it to several.
 
@@ -80,11 +80,25 @@ class Delivery:
     offset: int
     key: bytes | None = None
     value: bytes | None = None
-    _headers: Headers | Said = attrs.field(
-        default=(), eq=in_pairs, repr=lambda kept: repr(in_pairs(kept))
-    )
+    _headers: Headers | Said = attrs.field(default=(), eq=in_pairs)
     timestamp: int = 0
     attempt: int = 1
+
+    # Of the headers as everybody else sees them, not as they are kept.
+    __match_args__ = (
+        "topic",
+        "partition",
+        "offset",
+        "key",
+        "value",
+        "headers",
+        "timestamp",
+        "attempt",
+    )
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"Delivery({told})"
 
     @property
     def headers(self) -> Headers:

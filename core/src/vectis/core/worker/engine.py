@@ -146,11 +146,12 @@ class Engine:
     # ------------------------------------------------------------ running
 
     def _begin(self, job: Job | Batch) -> Awaitable[Any] | None:
+        if self._draining:
+            self._ended.set()  # most are done at once, and nobody else tells whoever drains
         if isinstance(job, Batch):
             return self._begin_batch(job)
         partition = job.partition
         if job.offset > partition.until:
-            self._ended.set()  # whoever drains may have waited for it
             return None  # it comes again, here or elsewhere
         if partition.quiet_until and self._keeps_quiet(job, partition):
             return None

@@ -6,7 +6,9 @@ import gc
 
 __all__ = ["tune_heap"]
 
-_COLLECT_AFTER = 50_000  # objects; saves 7 % of a no-op handler's time on a broker
+# Objects. With 20,000 a handler that did nothing took 7 % less time on a broker; with these it is
+# the same, and 4 % less where hundreds of them wait.
+_COLLECT_AFTER = 50_000
 
 # glibc's `mallopt`, by the numbers in its `malloc.h`.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

@@ -71,9 +71,9 @@ class Runners(Generic[T]):
         self._wave = 1  # how many runners are woken next
         self._closing = False
         self._running = 0
-        self._until = 0.0  # monotonic seconds, when the event loop is to have a turn
-        self._pausing = 0  # of these, those that wait for it
-        self._turn_comes = False
+        self._in_turn = False
+        self._until = 0.0  # monotonic seconds, when the turn is over
+        self._pausing = 0  # of these, those that only let the event loop have a turn
         self._bell: asyncio.Future[None] | None = None
         self.broken: Future[BaseException] = Future()
         """Done when a runner ended that should not have: what it ran is stuck."""
@@ -94,7 +94,8 @@ class Runners(Generic[T]):
     def follow(self, job: T) -> None:
         """Run a job before all others that wait: it comes right after one that is done.
 
-        For `begin` and `done` only: the runner that calls them takes it next.
+        For `begin` and `done` only: nobody is woken for it, as the runner that calls them looks for
+        its next job then.
         """
         self._ready.appendleft(job)
 
@@ -149,8 +150,6 @@ class Runners(Generic[T]):
         nothing, and a second runner would be woken for nothing.
         """
         self._looking = False
-        if not self._pausing:
-            self._begin_turn()
         if not self._ready or self._pausing:
             self._wave = 1
             return  # whoever pauses goes on in a moment
@@ -184,7 +183,9 @@ class Runners(Generic[T]):
             self._running += 1
             try:
                 while self._ready:
-                    if monotonic() > self._until:
+                    if not self._in_turn:
+                        self._begin_turn(loop)
+                    elif monotonic() > self._until:
                         await self._let_loop_turn(task)
                         continue
                     job = self._ready.popleft()
@@ -213,16 +214,15 @@ class Runners(Generic[T]):
             self._parked.append(bell)
             await self._until_woken(task, bell)
 
-    def _begin_turn(self) -> None:
-        # Only the event loop calls this, once in a turn: of many runners that go on in the same
-        # one, each would begin another.
-        self._turn_comes = False
-        self._until = monotonic() + _TURN
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note when jobs have run for long enough; the event loop's next turn begins another."""
+        self._in_turn, self._until = True, monotonic() + _TURN
+        loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
 
     async def _let_loop_turn(self, task: asyncio.Task[None]) -> None:
-        if not self._turn_comes:
-            self._turn_comes = True
-            task.get_loop().call_soon(self._begin_turn)
         self._pausing += 1
         try:
             await self._until_woken(task, asyncio.sleep(0))
