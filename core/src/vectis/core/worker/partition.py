@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
 
 _FETCH = 128  # deliveries asked for at once: more of them fall out of the processor's caches
-_SHARE = 4  # of the handlers that may run at once, so many times fewer: else they wait for work
+_SHARE = 2  # of the handlers that may run at once, so many times fewer: else they wait for work
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
