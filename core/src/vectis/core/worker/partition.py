@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
 
 _FETCH = 128  # deliveries asked for at once: more of them fall out of the processor's caches
-_SHARE = 2  # of the handlers that may run at once, so many times fewer: else they wait for work
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
 
 
 def fetch_size(settings: ConsumerSettings, batches: Iterable[int]) -> int:
-    """Return how many deliveries to ask for at once: enough for the largest batch to be full.
+    """Return how many deliveries to ask for at once: enough for all handlers and a full batch.
 
     All of them may be of one partition, and as many must fit into it before it is paused.
 
@@ -34,7 +33,7 @@ def fetch_size(settings: ConsumerSettings, batches: Iterable[int]) -> int:
         settings: `concurrency` and `max_in_flight` are used.
         batches: How many deliveries the batch handlers take.
     """
-    wanted = max(_FETCH, settings.concurrency // _SHARE, *batches)
+    wanted = max(_FETCH, settings.concurrency, *batches)
     return min(wanted, max(1, settings.max_in_flight // 4))
 
 
