@@ -41,7 +41,7 @@ BARE = {"VECTIS_PLUGINS_DISABLE": "recorder", "VECTIS_HUB_TRANSPORT": "redpanda"
 HANDLERS = """
 @on_event("work.asked")
 async def work(event_type: str, payload: dict) -> None:
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.02)  # so that something runs whenever partitions change hands
 """
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -296,6 +297,62 @@ def test_a_place_in_the_sequence_that_is_lost_costs_a_producer_and_no_message(
     for record in read_all(broker.servers, topic):
         there[record.key].append(record.value)
     assert list(there.values()) == [[b"before", *(b"%d" % n for n in range(20))]] * 10
+
+
+def test_an_event_is_on_the_wire_as_the_cloudevents_binding_says(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic()
+
+    async def main() -> None:
+        hub = Hub({"redpanda": {"bootstrap_servers": broker.servers}, "hub": {"source": "shop"}})
+        async with hub:
+            await hub.publish(topic, "parcel.sent", {"id": 7}, "k7", event_id="e7", user_id="ada")
+
+    asyncio.run(main())
+    (record,) = read_all(broker.servers, topic)
+    headers = dict(record.headers)
+    assert (record.key, record.value) == (b"k7", b'{"id":7}')
+    assert datetime.fromisoformat(headers.pop("ce_time").decode()).tzinfo is not None
+    assert headers == {
+        "ce_specversion": b"1.0",
+        "ce_source": b"shop",
+        "ce_type": b"parcel.sent",
+        "content-type": b"application/json",
+        "ce_id": b"e7",
+        "ce_correlationid": b"e7",
+        "ce_userid": b"ada",
+        "ce_partitionkey": b"k7",
+    }
+    assert len(record.headers) == 9, "none of them twice"
+
+
+def test_calls_that_wait_have_one_deadline_for_all_and_no_timer_each(
+    broker: Shared, new_topic: Callable[..., str]
+) -> None:
+    topic, calls, timers = new_topic(), 1000, 0
+
+    async def main() -> None:
+        nonlocal timers
+        hub = Hub({"redpanda": {"bootstrap_servers": broker.servers}})
+        async with hub:
+            await hub.publish(topic, "parcel.sent", {}, "first")  # which connects
+            loop: Any = asyncio.get_running_loop()
+            call_at = loop.call_at
+
+            def counting(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+                nonlocal timers
+                timers += 1
+                handle: asyncio.TimerHandle = call_at(*arguments, **options)
+                return handle
+
+            loop.call_at = counting
+            await asyncio.gather(
+                *(hub.publish(topic, "parcel.sent", {}, str(number)) for number in range(calls))
+            )
+
+    asyncio.run(main())
+    assert timers < calls / 20, "aiokafka's, for each of a few requests"
 
 
 def test_a_topic_made_anew_with_fewer_partitions_is_published_to(

@@ -7,9 +7,12 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.core.cli_world import World
 from tests.kafka.broker import brokers
+from tests.kafka.leftovers import run
 from tests.kafka.records import write
 from tests.kafka.topics import create_topic, unique_name
 from vectis.core import Hub
@@ -69,6 +72,30 @@ def test_the_topics_of_the_application_are_created_checked_and_listed(world: Wor
     assert letters["max_message_bytes"] > source["max_message_bytes"]
     assert letters["retention_seconds"] is None
     assert topic in world.vectis("topics", "list").out
+
+
+def test_topics_keep_records_as_long_as_is_set_and_letters_for_ever(
+    world: World, broker: Shared
+) -> None:
+    topic = unique_name("kept")
+    (world.here / "shop.py").write_text(HANDLERS.format(topic=topic))
+    keeping = "retention_age = 3600\nretention_bytes = 5000000"
+    world.config(f'[redpanda]\nbootstrap_servers = "{broker.servers}"\n{keeping}')
+    assert world.vectis("topics", "create", "--module", "shop").code == 0
+
+    async def configured(name: str) -> dict[str, str]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.servers)
+        await admin.start()
+        try:
+            asked = ConfigResource(ConfigResourceType.TOPIC, name)
+            ((resource,),) = [answer.resources for answer in await admin.describe_configs([asked])]
+            return {entry[0]: entry[1] for entry in resource[4]}
+        finally:
+            await admin.close()
+
+    kept, letters = (run(configured(name)) for name in (topic, f"{topic}.dlq"))
+    assert (kept["retention.ms"], kept["retention.bytes"]) == ("3600000", "5000000")
+    assert (letters["retention.ms"], letters["retention.bytes"]) == ("-1", "-1")
 
 
 def test_a_topic_for_letters_that_is_too_tight_is_found(world: World, broker: Shared) -> None:
