@@ -16,7 +16,9 @@ def say(level: int, *numbers: int) -> None:
         logging.getLogger("aiokafka.conn").log(level, "no connection to node %s", number)
 
 
-def test_each_kind_of_line_comes_once_and_steps_all(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_kind_of_line_comes_once_and_every_step_of_a_debug_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     logger = logging.getLogger("aiokafka.conn")
     filters = logger.filters[:]
     logger.filters.clear()

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EVERYTHING", "NOTHING", "Partition", "fetch_size"]
 
-_FETCH = 128  # deliveries asked for at once: more of them fall out of the processor's caches
+# Deliveries asked for at once when a hundred handlers may run. More of them fall out of the
+# processor's caches where no handler waits; where hundreds do, fewer share what a fetch costs.
+_FETCH = 128
 
 EVERYTHING, NOTHING = inf, -inf
 """Bounds of the offsets that may begin."""
